@@ -43,7 +43,7 @@ describe('ipFamily', () => {
 });
 
 describe('canonicalIp', () => {
-  it('writes an IPv6 address in one form, and an IPv4-mapped one as IPv4', () => {
+  it('writes an IPv6 address in canonical form, and an IPv4-mapped address as IPv4', () => {
     const written = ipV6Groups().chain((groups) => fc.tuple(fc.constant(groups), ipV6Text(groups)));
     fc.assert(
       fc.property(written, ([groups, text]) => {
@@ -52,7 +52,7 @@ describe('canonicalIp', () => {
     );
   });
 
-  it('keeps an IPv4 address', () => {
+  it('returns an IPv4 address unchanged', () => {
     fc.assert(
       fc.property(fc.ipV4(), (text) => {
         expect(canonicalIp(text)).toBe(text);

@@ -29,8 +29,8 @@ function refused(input: unknown, option: string, value: string): void {
   expect(message.length).toBeLessThan(300);
 }
 
-describe('formats and parses', () => {
-  it('A1: parsing what parseAddress returned gives the same address, whatever the input looked like', () => {
+describe('parseAddress and formatAddress', () => {
+  it('A1: a parsed address, formatted and parsed again, is the same address', () => {
     fc.assert(
       fc.property(arbitrary.addressInput(), (input) => {
         const address = parseAddress(input);
@@ -39,7 +39,7 @@ describe('formats and parses', () => {
     );
   });
 
-  it('A1: accepts an Address too, and does not change it', () => {
+  it('A1: parseAddress accepts an Address object and does not change it', () => {
     fc.assert(
       fc.property(arbitrary.address(), (address) => {
         const parsed = parseAddress(Object.freeze(address));
@@ -73,12 +73,12 @@ describe('formats and parses', () => {
     [new URL('memory:a%20b'), { transport: 'memory', name: 'a b' }, 'memory:a b'],
     ['fd:3', { transport: 'fd', fd: 3 }, 'fd:3'],
     [{ fd: 0 }, { transport: 'fd', fd: 0 }, 'fd:0'],
-  ])('A1: %o', (input, address, text) => {
+  ])('A1: %o is parsed, and formatted in its canonical form', (input, address, text) => {
     expect(parseAddress(input)).toStrictEqual(address);
     expect(formatAddress(address)).toBe(text);
   });
 
-  it('A1: a host in a string counts as IPv6 exactly when Node says so', () => {
+  it('A1: parseAddress treats the host in a string as IPv6 exactly when Node does', () => {
     const hosts = fc.oneof(fc.ipV6(), fc.string({ unit: fc.constantFrom(...'0123abcdf:.'), maxLength: 20 }));
     fc.assert(
       fc.property(hosts, (host) => {
@@ -89,13 +89,13 @@ describe('formats and parses', () => {
     );
   });
 
-  it('A1: an unnamed unix socket can be formatted, but not listened on or connected to (A4)', () => {
+  it('A1: the address of an unnamed unix socket can be formatted, but listen and connect refuse it (A4)', () => {
     expect(formatAddress({ transport: 'unix', path: '' })).toBe('unix:');
     refused('unix:', 'path', '""');
   });
 });
 
-describe('the host', () => {
+describe('the host and the service of an address', () => {
   it.each([{ port: 7000 }, { port: 7000, host: undefined }, 'tcp://:7000', { transport: 'tcp', port: 7000 }])(
     'A2: an omitted host means loopback: %o',
     (input) => {
@@ -103,32 +103,29 @@ describe('the host', () => {
     },
   );
 
-  it.skipIf(!existsSync('/etc/services'))('A3: a service name is looked up, with or without a host', () => {
+  it.skipIf(!existsSync('/etc/services'))('A3: a service name is replaced by its port, with or without a host', () => {
     expect(parseAddress({ service: 'http' })).toStrictEqual({ transport: 'tcp', host: '127.0.0.1', port: 80 });
     expect(parseAddress({ service: 'ftp', host: 'h' })).toStrictEqual({ transport: 'tcp', host: 'h', port: 21 });
     expect(parseAddress({ service: 'login' })).toStrictEqual({ transport: 'tcp', host: '127.0.0.1', port: 513 });
   });
 
-  it.each([[''], ['no-such-service'], ['80'], [80], [null], [['http']]])(
-    'A3: refuses the bad service %o',
-    (service) => {
-      refused({ service }, 'service', typeof service === 'string' ? JSON.stringify(service) : String(service));
-    },
-  );
+  it.each([[''], ['no-such-service'], ['80'], [80], [null], [['http']]])('A3: the service %o is refused', (service) => {
+    refused({ service }, 'service', typeof service === 'string' ? JSON.stringify(service) : String(service));
+  });
 });
 
-describe('unix paths', () => {
+describe('the path of a unix socket', () => {
   const wide = 'é'.repeat(53); // 106 bytes
 
   it.each([`${wide}a`, 'a'.repeat(107), `@${'a'.repeat(104)}`, `\0${'a'.repeat(107)}`, `\0${wide}a`])(
-    'A4: accepts up to 107 bytes: %o',
+    'A4: may have up to 107 bytes: %o',
     (path) => {
       expect(parse({ path })).toMatchObject({ transport: 'unix' });
     },
   );
 
   it.each([`${wide}aa`, 'a'.repeat(108), `@${'a'.repeat(105)}`, `\0${'a'.repeat(108)}`, `\0${wide}é`])(
-    'A4: refuses more than 107 bytes: %o',
+    'A4: is refused if it has more than 107 bytes: %o',
     (path) => {
       refused({ path }, 'path', '107 bytes');
       refused({ transport: 'unix', path }, 'path', '107 bytes');
@@ -136,7 +133,7 @@ describe('unix paths', () => {
   );
 
   it.each(['', ' ', '\t\n', '\0', '\0 ', 'a\0', '/a\0b', '\0a\0', '\0\0a', 'a\ud800'])(
-    'A4: refuses a path that is empty, blank, ill-formed or contains a NUL: %o',
+    'A4: is refused if it is empty, blank, ill-formed or contains a NUL: %o',
     (path) => {
       refused({ path }, 'path', JSON.stringify(path));
       refused(path.startsWith('\0') ? `unix:@${path.slice(1)}` : `unix:${path}`, 'path', JSON.stringify(path));
@@ -144,9 +141,9 @@ describe('unix paths', () => {
   );
 });
 
-describe('bad inputs', () => {
+describe('parseAddress', () => {
   it.each([[-1], [65_536], ['80x'], ['80'], [1.5], [NaN], [Infinity], [null], [[80]], [{}], [80n]])(
-    'A5: refuses port %o',
+    'A5: refuses the port %o',
     (port) => {
       const value = typeof port === 'string' ? JSON.stringify(port) : '';
       refused({ port }, 'port', value);
@@ -155,14 +152,14 @@ describe('bad inputs', () => {
   );
 
   it.each(['', ' ', 'a b', 'a\tb', 'a\nb', 'a\0b', 'a/b', 'a\\b', '[::1]', '::g', 'h:80', 'u@h', 'a%b', '::1%', '*?#'])(
-    'A5: refuses host %o',
+    'A5: refuses the host %o',
     (host) => {
       refused({ port: 80, host }, 'host', JSON.stringify(host));
       refused({ service: 'http', host }, existsSync('/etc/services') ? 'host' : 'service', '');
     },
   );
 
-  it.each([[null], [7], [['a']], [{}]])('A5: refuses host %o', (host) => {
+  it.each([[null], [7], [['a']], [{}]])('A5: refuses a host that is not a string: %o', (host) => {
     refused({ port: 80, host }, 'host', '');
   });
 
@@ -197,7 +194,7 @@ describe('bad inputs', () => {
     ['fd:x', 'fd'],
     ['fd:-1', 'fd'],
     ['fd:99999999999', 'fd'],
-  ])('A5: %o is refused for its %s', (input, option) => {
+  ])('A5: refuses %o and names its %s', (input, option) => {
     refused(input, option, '');
   });
 
@@ -216,12 +213,12 @@ describe('bad inputs', () => {
     ['unix:/a%00', 'path'],
     ['file:///a', 'address'],
     ['http://h:80', 'address'],
-  ])('A5: the URL %o is refused for its %s', (input, option) => {
+  ])('A5: refuses the URL %o and names its %s', (input, option) => {
     refused(new URL(input), option, '');
   });
 
   it.each([[null], [undefined], [80], [true], [Symbol('a')], [() => 80], [['tcp://h:80']], [{}], [{ host: 'h' }]])(
-    'A5: refuses values that are not addresses: %o',
+    'A5: refuses a value that is not an address: %o',
     (input) => {
       refused(input, 'address', '');
     },
@@ -238,7 +235,7 @@ describe('bad inputs', () => {
     [{ port: 80, tls: true }],
     [{ transport: 'unix', path: '/a', port: 80 }],
     [new String('tcp://h:80')],
-  ])('A5: refuses members that exclude each other: %o', (input) => {
+  ])('A5: refuses unknown or conflicting members: %o', (input) => {
     refused(input, 'address', '');
   });
 
@@ -256,17 +253,17 @@ describe('bad inputs', () => {
     [{ fd: 1.5 }, 'fd'],
     [{ path: 7 }, 'path'],
     [{ path: ['/a'] }, 'path'],
-  ])('A5: %o is refused for its %s', (input, option) => {
+  ])('A5: refuses the object %o and names its %s', (input, option) => {
     refused(input, option, '');
   });
 
-  it('A5: the message truncates a long value and escapes control characters', () => {
+  it('A5: truncates a long value in the error message, and escapes control characters', () => {
     refused({ path: '/a'.repeat(10_000) }, 'path', '…');
     refused({ port: Array.from({ length: 10_000 }, () => 'x'.repeat(1000)) }, 'port', '…');
     expect(refusal(() => parse({ port: 1, host: 'a\u001b[31m' })).message).not.toContain('\u001b');
   });
 
-  it('A5: any input gives either an address or an ERR_ADDRESS_INVALID', () => {
+  it('A5: turns any input into an address, or fails with ERR_ADDRESS_INVALID', () => {
     const members = {
       port: fc.anything(),
       host: fc.anything(),
@@ -290,7 +287,7 @@ describe('bad inputs', () => {
     [{ transport: 'tcp', host: 'h', port: 0 }, 'port'],
     [{ transport: 'fd', fd: 3 }, 'fd'],
     [{ transport: 'unix', path: '' }, 'path'],
-  ])('A5: refuses to connect to %o', (address, option) => {
+  ])('A5: the address %o is refused for connect', (address, option) => {
     const { code, message } = refusal(() => {
       assertDialable(address);
     });
@@ -298,7 +295,7 @@ describe('bad inputs', () => {
     expect(message.startsWith(`${option} `)).toBe(true);
   });
 
-  it.each(['tcp://h:1', 'unix:/a', 'unix:@a', 'memory:a'])('A5: accepts %s to connect to', (input) => {
+  it.each(['tcp://h:1', 'unix:/a', 'unix:@a', 'memory:a'])('A5: the address %s is accepted for connect', (input) => {
     assertDialable(parseAddress(input));
   });
 });

@@ -47,7 +47,7 @@ describe('servicePort', () => {
     expect(servicePort(text.replaceAll('\n', '\r\n'), name)).toBe(port);
   });
 
-  it('A3: finds every entry of the file, by its name and by its aliases', () => {
+  it('A3: finds every service of the file by its name and by its aliases', () => {
     const word = fc.stringMatching(/^[a-z][a-z0-9-]{0,15}$/);
     const entry = fc.record({ names: fc.array(word, { minLength: 1, maxLength: 4 }), port: fc.nat(65_535) });
     fc.assert(
@@ -76,11 +76,11 @@ describe('lookupService', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('A3: reads the file', () => {
+  it('A3: finds a service in the given file', () => {
     expect(lookupService('www', join(folder, 'services'))).toBe(80);
   });
 
-  it('A3: an unknown service is ERR_ADDRESS_INVALID, with its name and the file', () => {
+  it('A3: fails with ERR_ADDRESS_INVALID for an unknown service, and names the service and the file', () => {
     const file = join(folder, 'services');
     expect(() => lookupService('gopher', file)).toThrow(
       expect.objectContaining({
@@ -90,7 +90,7 @@ describe('lookupService', () => {
     );
   });
 
-  it('A3: a missing file is ERR_ADDRESS_INVALID, with the file and the cause', () => {
+  it('A3: fails with ERR_ADDRESS_INVALID for a missing file, and names the file and the cause', () => {
     const file = join(folder, 'missing');
     expect(() => lookupService('http', file)).toThrow(
       expect.objectContaining({

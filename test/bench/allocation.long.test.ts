@@ -15,8 +15,8 @@ beforeAll(async () => {
 afterAll(() => rm(workshop.folder, { recursive: true, force: true }));
 
 /**
- * Counts the objects that are allocated for each of `messages` more messages, and again for each of twice as many.
- * Without a compiler, every object that the code asks for is allocated, so the count is the same in every run.
+ * Counts the objects that are allocated for each of `messages` messages, and for each of the next `2 * messages`.
+ * Without a compiler, the count is the same in every run.
  */
 async function count(work: Work, path: string | undefined, messages: number): Promise<[Allocated, Allocated]> {
   const server = await CountingServer.start(workshop, 'rxjs-sockets', work, path, ['--jitless']);
@@ -31,32 +31,31 @@ async function count(work: Work, path: string | undefined, messages: number): Pr
   }
 }
 
-/** Which code allocated how much, to find the cause when the test fails. */
+/** Lists how much each place in the code allocates. */
 function breakdown(places: Allocated['places']): string {
   const made = Object.entries(places).filter(([, each]) => each > 0.05);
   return made.map(([name, each]) => `\n${each.toFixed(2)} ${name}`).join('');
 }
 
-describe.each(['tcp', 'unix'])('objects allocated per message, over %s', (transport) => {
+describe.each(['tcp', 'unix'])('allocations per message over %s', (transport) => {
   const place = async (): Promise<string | undefined> =>
     transport === 'tcp' ? undefined : join(await freshFolder(), 'socket');
 
-  // Work that is done once per chunk or turn adds a fraction to each line. `node` is what Node allocates. It is largest
-  // for `bytes`, where every message is a chunk and a turn, and it differs between versions of Node. A write costs at
-  // least 5.
+  // Work that is done once per chunk or turn adds a fraction to each line. `node` limits what Node allocates. With
+  // `bytes`, every message is a chunk and a turn, and what Node allocates differs between its versions.
   it.each([
     // The line.
     { work: 'receive', own: 1, buffers: 0, node: 2, messages: 2_000 },
-    // The line with its ending, and the text of the turn with it.
+    // The line with its ending, and a share of the joined text of the turn.
     { work: 'send', own: 2, buffers: 0, node: 2, messages: 2_000 },
-    // The received line, the line with its ending, and the text of the turn with it.
+    // The received line, the line with its ending, and a share of the joined text of the turn.
     { work: 'lines', own: 3, buffers: 0, node: 2, messages: 2_000 },
-    // The received line, and its bytes, once for all ten members.
+    // The received line, and its bytes, which all ten members share.
     { work: 'broadcast', own: 6, buffers: 1, node: 4, messages: 1_000 },
-    // The chunk, a view of memory that is reused, and the copy of it that is sent because it is so short.
+    // The chunk, a view of reused memory, and the copy that is sent.
     { work: 'bytes', own: 11, buffers: 2, node: Infinity, messages: 500 },
   ] as const)(
-    "$work: at most $own objects that are not Node's, and $buffers Buffers, in long and short bursts alike",
+    "$work allocates at most $own objects that are not Node's, and $buffers Buffers, in long and short bursts",
     async ({ work, own, buffers, node, messages }) => {
       for (const each of await count(work, await place(), messages)) {
         expect(each.own, breakdown(each.places)).toBeGreaterThan(0.9);

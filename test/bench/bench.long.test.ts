@@ -39,7 +39,7 @@ const { rxjs, split2, effect, ws } = manifest.devDependencies;
 const versions = { rxjs, split2, effect, ws };
 
 describe('npm run bench', () => {
-  // Timings decide nothing here. It only counts that every server did its work; the load generator checks each byte.
+  // No timing is checked here, only that every server did its work. The load generator checks each byte.
   it.skipIf(!canMeasure)(
     'measures a row and writes the result (skipped without Linux and a C compiler)',
     async () => {
@@ -77,7 +77,7 @@ describe('npm run bench', () => {
   );
 
   it.skipIf(!canMeasure)(
-    'measures how cost grows, adds it to the file, and draws tables and pictures (skipped without Linux and a C compiler)',
+    'measures how cost grows, and draws the tables and pictures (skipped without Linux and a C compiler)',
     async () => {
       const folder = await freshFolder();
       const out = join(folder, 'results.json');

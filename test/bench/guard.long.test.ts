@@ -20,7 +20,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(workshop.folder, { recursive: true, force: true }));
 
-/** Whether one of ten runs of `measure` reaches the target, in case the machine is busy during the others. */
+/** Measures up to ten times, and fails if no result is good enough. A busy machine spoils only some of them. */
 async function bestOf(measure: () => Promise<number>, goodEnough: (ratio: number) => boolean): Promise<void> {
   const found: number[] = [];
   while (found.length < 10) {
@@ -33,9 +33,9 @@ async function bestOf(measure: () => Promise<number>, goodEnough: (ratio: number
 
 const median = (values: readonly number[]): number => spread(values).median;
 
-describe('pushing', () => {
+describe('the cost of pushed lines', () => {
   const block = Buffer.from(`${'x'.repeat(63)}\n`.repeat(100));
-  /** Few enough not to fill the kernel's buffers, because Node then joins plain writes line by line. */
+  /** With more lines in flight, the kernel's buffers fill up, and Node joins the writes of the plain server. */
   const inFlight = { tcp: 2_000, unix: 200 };
 
   /**
@@ -72,7 +72,7 @@ describe('pushing', () => {
     return socket;
   }
 
-  /** The processor time of plain `node:net`, divided by that of this library. */
+  /** Returns the processor time of plain `node:net`, divided by the processor time of this library. */
   async function ratio(transport: 'tcp' | 'unix'): Promise<number> {
     const started: { server: ServerProcess; socket: net.Socket }[] = [];
     try {
@@ -100,7 +100,7 @@ describe('pushing', () => {
     ['tcp', 1.1],
     ['unix', 1.3],
   ] as const)(
-    'over %s, plain node:net needs at least %f times as much processor time for lines',
+    'over %s, plain node:net needs at least %f times as much processor time as this library',
     async (transport, least) => {
       await bestOf(
         () => ratio(transport),
@@ -111,20 +111,20 @@ describe('pushing', () => {
   );
 });
 
-describe('pulling', () => {
+describe('the cost of pulled messages', () => {
   const measure = async (way: string, other: string): Promise<number> => {
     const times = await pullTimes(workshop, { messages: 30_000, rounds: 7, only: 'free: ' });
     return median(times[way]!.map((time, round) => time / times[other]![round]!));
   };
 
-  it('for await costs at most 3 times as much as an iterator over an array-backed queue', async () => {
+  it('for await takes at most 3 times as long as an iterator over an array-backed queue', async () => {
     await bestOf(
       () => measure('free: for await', 'the queue'),
       (ratio) => ratio <= 3,
     );
   }, 120_000);
 
-  it('ix costs at least 3 times as much item by item as in batches', async () => {
+  it('ix takes at least 3 times as long item by item as in batches', async () => {
     await bestOf(
       () => measure('free: ix, item by item', 'free: ix, in batches of 256'),
       (ratio) => ratio >= 3,

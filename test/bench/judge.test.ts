@@ -9,8 +9,8 @@ import '../support/leaks.js';
 
 const always = (growth: number) => ({ from: 1, to: 10, growth: spread([growth]) });
 
-describe('how cost grows', () => {
-  it('compares a point with the largest that is at most a tenth of it, and skips 0', () => {
+describe('the judgement of how cost grows', () => {
+  it('compares each point with the largest point of at most a tenth of its size, and skips 0', () => {
     const steps = stepsOf([0, 1, 5, 10, 90, 100].map((n) => ({ n, costs: [n + 1] })));
     expect(steps.map(({ from, to }) => [from, to])).toEqual([
       [1, 10],
@@ -19,7 +19,7 @@ describe('how cost grows', () => {
     ]);
   });
 
-  it('rates linear cost as 1, quadratic cost as the growth of the number, and a fixed cost as less than 1', () => {
+  it('rates linear cost as 1, quadratic cost as the growth of the size, and a fixed cost as less than 1', () => {
     const growthOf = (cost: (n: number) => number) =>
       stepsOf([10, 100, 1_000].map((n) => ({ n, costs: [cost(n)] }))).map(({ growth }) => growth.median);
     expect(growthOf((n) => 3 * n)).toEqual([1, 1]);
@@ -27,7 +27,7 @@ describe('how cost grows', () => {
     expect(growthOf(() => 7)).toEqual([0.1, 0.1]);
   });
 
-  it('compares within a round, so a round in which everything was slow changes nothing', () => {
+  it('compares points of the same round, so a slow round changes nothing', () => {
     const [step] = stepsOf([
       { n: 1, costs: [1, 100, 1] },
       { n: 10, costs: [10, 1_000, 13] },
@@ -41,7 +41,7 @@ describe('how cost grows', () => {
     expect(judge({ from: 1, to: 10, growth: spread([1, 1.1, 9]) }, [])).toBe('yes');
   });
 
-  it('says that the comparison is not linear either only if ours is not much worse', () => {
+  it('excuses a nonlinear row if a compared server is not linear either and ours is hardly worse', () => {
     const others = (tuned: number, limit = 1) => [
       { title: 'node:net', step: always(tuned) },
       { title: 'C', step: always(limit) },
@@ -58,7 +58,7 @@ describe('how cost grows', () => {
     expect(worst([])).toBeUndefined();
   });
 
-  it('reports which rows are worse than linear, and which failed', () => {
+  it('reports which rows grow faster than linearly, and which rows failed', () => {
     const grown = (growth: number) => ({ points: [{ n: 1, cost: spread([1]) }], steps: [always(growth)] });
     const lines = summary([
       { id: 'open', transport: 'tcp', servers: { 'rxjs-sockets': grown(1.3), tuned: grown(1), limit: grown(0.9) } },
@@ -72,7 +72,7 @@ describe('how cost grows', () => {
     ]);
   });
 
-  it('is measured from 10 to 10,000 connections, 1 byte to 16 MiB, 0 to 10 operators, 1 to 5,000 members', () => {
+  it('covers 10 to 10,000 connections, 1 byte to 16 MiB, 0 to 10 operators and 1 to 5,000 members', () => {
     const ends = series.map(({ id, points }) => [id, points[0], points.at(-1)]);
     expect(ends).toEqual([
       ['connections', 10, 10_000],
@@ -85,7 +85,7 @@ describe('how cost grows', () => {
   });
 });
 
-describe('targets', () => {
+describe('the targets of the benchmark', () => {
   const lines = rows.find(({ id }) => id === 'lines')!;
   const figure = spread([1]);
   const foundWith = (servers: Found['servers']): Found => ({
@@ -99,7 +99,7 @@ describe('targets', () => {
   });
   const verdicts = (found: Found) => targetsOf(found).map(({ to, target, reached }) => [to, target, reached]);
 
-  it('of pipelined lines are judged against plain, Effect and the limit, each by its own median', () => {
+  it('compare pipelined lines with plain, Effect and the limit, each by its own median', () => {
     const against = { effect: spread([2, 2.6, 2.7]), limit: spread([0.2, 0.29, 0.4]) };
     expect(verdicts(foundWith({ 'rxjs-sockets': { figure, ratio: spread([12, 12, 13]), against } }))).toEqual([
       ['plain', 12, true],
@@ -108,7 +108,7 @@ describe('targets', () => {
     ]);
   });
 
-  it('are missed by a server that failed, and not judged if the comparison was not measured', () => {
+  it('are missed by a server that failed, and not judged if the other server was not measured', () => {
     expect(verdicts(foundWith({ 'rxjs-sockets': { failed: 'a byte' } })).map(([, , reached]) => reached)).toEqual([
       false,
       false,
@@ -121,7 +121,7 @@ describe('targets', () => {
     ]);
   });
 
-  it('are reached by lower values where lower is better', () => {
+  it('are reached by values below them if less is better', () => {
     const found = {
       ...foundWith({ 'rxjs-sockets': { figure, ratio: spread([0.9]) } }),
       better: 'less',

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { readBlock } from '../../src/bytes/shared-read-block.js';
 
-/** What a decoder does. Amounts are fractions, so that every history is valid. */
+/** A decoder's call. Amounts are fractions of the buffered bytes, so that every sequence is valid. */
 const look = () =>
   fc.record({
     act: fc.constantFrom('skip', 'take', 'peek', 'borrow', 'head', 'at', 'uint', 'indexOf', 'find' as const),
@@ -13,10 +13,9 @@ const look = () =>
     width: fc.constantFrom(1 as const, 2 as const, 4 as const),
   });
 
-/** What happens while a chunk is borrowed, or while bytes are read directly into a frame. */
+/** The calls while a chunk is borrowed, or while bytes are read directly into a frame. */
 const looks = () => fc.array(look(), { maxLength: 5 });
 
-/** One step of a history. */
 const step = () =>
   fc.oneof(
     { weight: 6, arbitrary: fc.record({ act: fc.constant('push' as const), bytes: chunk() }) },
@@ -36,7 +35,7 @@ const step = () =>
     { weight: 1, arbitrary: fc.record({ act: fc.constant('clear' as const) }) },
   );
 
-/** Few different bytes, so that needles are found; sizes above and below the limits of copying and keeping. */
+/** Repeats few different bytes, so that needles are found. The sizes lie around the queue's limits for copying. */
 const chunk = () =>
   fc
     .tuple(
@@ -53,13 +52,13 @@ const chunk = () =>
 type Step = ReturnType<typeof step> extends fc.Arbitrary<infer T> ? T : never;
 type Look = ReturnType<typeof look> extends fc.Arbitrary<infer T> ? T : never;
 
-/** The queue under test, next to the simplest possible one. */
+/** The queue under test, next to a simple model. */
 class Pair {
   readonly queue = new ChunkQueue();
   waiting = Buffer.alloc(0);
   position = 0;
   private readonly given: (readonly [Buffer, Buffer])[] = [];
-  /** While a chunk is borrowed, views of it are not kept. */
+  /** While this is true, the test does not keep the views that it gets. */
   private lent = false;
 
   take(step: Step): void {
@@ -80,7 +79,7 @@ class Pair {
     this.waiting = Buffer.concat([this.waiting, bytes]);
   }
 
-  /** Pushes `bytes` as a borrowed chunk, and overwrites them afterwards. */
+  /** Pushes `bytes` as a borrowed chunk, then overwrites its memory. */
   private lend(bytes: Buffer, how: { before: Look[]; early: boolean; after: Look[] }): void {
     const block = readBlock.subarray(0, bytes.copy(readBlock));
     this.lent = true;
@@ -129,7 +128,6 @@ class Pair {
     this.compare();
   }
 
-  /** Checks that views given out earlier have not changed. */
   finish(): void {
     for (const [view, copy] of this.given) expect(view.equals(copy)).toBe(true);
   }
@@ -154,7 +152,7 @@ class Pair {
   }
 }
 
-/** How many bytes are copied while `act` runs, not counting those of `push`. */
+/** Counts the bytes that are copied while `act` runs. */
 function copiedIn(act: () => void): number {
   const prototype = Buffer.prototype as Buffer;
   const { copy } = prototype;
@@ -175,7 +173,7 @@ function copiedIn(act: () => void): number {
 const mebibyte = 1_048_576;
 
 describe('the queue of received bytes', () => {
-  it('D1: is one sequence of bytes, however they were pushed', () => {
+  it('D1: behaves like one sequence of bytes, whatever the chunks', () => {
     fc.assert(
       fc.property(fc.array(step(), { maxLength: 60, size: 'max' }), (steps) => {
         const pair = new Pair();
@@ -185,7 +183,7 @@ describe('the queue of received bytes', () => {
     );
   });
 
-  it('D1: reads the rest of a large frame to its final place, copying it at most once', () => {
+  it('D1: reads the rest of a large frame into its final place, copying each byte at most once', () => {
     const frame = Buffer.alloc(mebibyte, 'x');
     const queue = new ChunkQueue();
     let read = 0;
@@ -242,7 +240,7 @@ describe('the queue of received bytes', () => {
     expect(copied).toBe(0);
   });
 
-  it('D1: copies in linear time, one byte at a time and for a reader that looks at more and more', () => {
+  it('D1: copies in linear time for a reader that peeks at everything after each chunk', () => {
     const stream = Buffer.alloc(mebibyte, 'x');
     for (const size of [1, 100, 1_000, 1_024, 65_536]) {
       const queue = new ChunkQueue();
@@ -257,7 +255,7 @@ describe('the queue of received bytes', () => {
     }
   });
 
-  it('D1: copies small and large chunks in turn once or twice', () => {
+  it('D1: copies each byte at most twice when small and large chunks alternate', () => {
     const queue = new ChunkQueue();
     const copied = copiedIn(() => {
       for (let round = 0; round < 500; round++) {
@@ -268,7 +266,7 @@ describe('the queue of received bytes', () => {
     expect(copied).toBeLessThan(2 * queue.length);
   });
 
-  it('D1: copies in linear time when a reader looks at the first bytes of many, more of them each time', () => {
+  it('D1: copies in linear time for a reader that peeks at more and more of many chunks', () => {
     const queue = new ChunkQueue();
     for (let round = 0; round < 64; round++) queue.push(Buffer.alloc(16_384));
     const copied = copiedIn(() => {
@@ -277,7 +275,7 @@ describe('the queue of received bytes', () => {
     expect(copied).toBeLessThan(4 * mebibyte);
   });
 
-  it('D1: copies nothing of a large chunk when small ones follow it', () => {
+  it('D1: does not copy a large chunk when small chunks follow it', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.alloc(65_536));
     const copied = copiedIn(() => {
@@ -286,7 +284,7 @@ describe('the queue of received bytes', () => {
     expect(copied).toBeLessThan(100);
   });
 
-  it('F3: a peer that sends single bytes costs about twice the bytes in memory', () => {
+  it('F3: takes about twice the memory of the received bytes if a peer sends single bytes', () => {
     const stream = Buffer.alloc(mebibyte, 'x');
     const { gc } = globalThis;
     if (gc === undefined) return expect.unreachable('run with --expose-gc');
@@ -310,7 +308,7 @@ describe('the queue of received bytes', () => {
     for (let round = 0; round < 64; round++) queue.push(Buffer.alloc(65_536));
     expect(queue.indexOf(1, 32 * 65_536)).toBe(-1);
     queue.skip(queue.length - 1);
-    // Another thread frees the memory, some time after the collection.
+    // Another thread frees the memory some time after the garbage collection.
     const kept = (): number => {
       gc();
       return process.memoryUsage().arrayBuffers - before;
@@ -335,7 +333,7 @@ describe('the queue of received bytes', () => {
     ['skip', (queue: ChunkQueue) => queue.skip(-1)],
     ['indexOf', (queue: ChunkQueue) => queue.indexOf(97, -1)],
     ['indexOf', (queue: ChunkQueue) => queue.indexOf(97, Number.NaN)],
-  ])('%s refuses more bytes than there are, and takes nothing off', (_, act) => {
+  ])('%s throws a RangeError for bytes beyond the end, and takes nothing off', (_, act) => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('abc'));
     expect(() => act(queue)).toThrow(RangeError);

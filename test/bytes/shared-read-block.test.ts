@@ -5,7 +5,7 @@ import { SocketError } from '../../src/errors/socket-error.js';
 import { readBlock } from '../../src/bytes/shared-read-block.js';
 import { WriteBuffer } from '../../src/io/write-buffer.js';
 
-/** What an encoder does with a part of the block, or with its own memory. */
+/** An encoder writes a part of the block, or memory of its own. */
 interface Step {
   readonly kind: 'bytes' | 'text' | 'own';
   readonly start: number;
@@ -23,7 +23,7 @@ const value = fc.record({
   fate: fc.constantFrom('stays', 'stays', 'fails', 'dropped'),
 });
 
-/** One delivery: what is sent during it, and whether that is written before its end, after it, or later. */
+/** The values sent during one delivery, and when they are written: during it, right after it, or later. */
 const delivery = fc.record({
   seed: fc.nat(250),
   values: fc.array(value, { maxLength: 5 }),
@@ -32,7 +32,7 @@ const delivery = fc.record({
   way: fc.constantFrom('write', 'all', 'parts'),
 });
 
-/** Keeps what is written until the test looks at it, like a kernel that has taken only a part. */
+/** Keeps what is written until the test flushes it, like a kernel that has taken only a part. */
 class Peer {
   readonly done: Buffer[] = [];
   private kept: (Uint8Array | string)[] = [];
@@ -52,11 +52,10 @@ class Peer {
   }
 }
 
-/** What the block is filled with, starting at any of the first 127 places. */
 const pattern = Uint8Array.from({ length: readBlock.length + 127 }, (_, at) => at % 127);
 
-describe('sending borrowed memory', () => {
-  it('C1: sends what the block held at that time, even if it is overwritten before the write', () => {
+describe('sending memory that was borrowed from the read block', () => {
+  it('C1: sends the bytes as they were at the call, even if the block is overwritten before the write', () => {
     fc.assert(
       fc.property(fc.array(delivery, { maxLength: 8 }), (deliveries) => {
         const buffer = new WriteBuffer();
@@ -75,7 +74,7 @@ describe('sending borrowed memory', () => {
           },
         };
         const write = (way: string): void => {
-          // A second write waits until the first is done.
+          // A second write may start only when the first has finished.
           peer.flush();
           if (way === 'write') buffer.writeTo(peer);
           else if (way === 'all') peer.writeAll([buffer.takeAll()]);
@@ -107,7 +106,7 @@ describe('sending borrowed memory', () => {
     );
   });
 
-  it('C14: values that are dropped while the peer does not read leave no memory behind', () => {
+  it('C14: leaves no memory behind for values that are dropped while the peer does not read', () => {
     const buffer = new WriteBuffer();
     const encoder: Encoder<Buffer> = {
       encode(bytes, into) {

@@ -12,7 +12,7 @@ import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 import { type Received, receive } from '../support/codecs/decode-stream.js';
 import { refusal } from '../support/errors/refusal.js';
 
-/** The messages of a whole stream, read in the simplest way. */
+/** A simple decoder for a complete stream. */
 function model(stream: Buffer, delimiter: Buffer, maxLength: number): [Buffer[], SocketErrorCode | undefined] {
   const messages: Buffer[] = [];
   let rest = stream;
@@ -21,7 +21,7 @@ function model(stream: Buffer, delimiter: Buffer, maxLength: number): [Buffer[],
     messages.push(rest.subarray(0, end));
     rest = rest.subarray(end + delimiter.length);
   }
-  // The delimiter may have begun: this is the shortest message that the rest can become.
+  // The rest may end with a part of the delimiter. `shortest` is the least length that its message can have.
   let shortest = Math.max(0, rest.length - delimiter.length + 1);
   while (!delimiter.subarray(0, rest.length - shortest).equals(rest.subarray(shortest))) shortest++;
   if (shortest > maxLength) return [messages, 'ERR_FRAME_TOO_LONG'];
@@ -33,7 +33,7 @@ const outcome = ({ messages, error }: Received<Buffer>): [string[], SocketErrorC
   error,
 ];
 
-/** Few different bytes, so that delimiters and their beginnings are frequent. */
+/** Few different bytes, so that the delimiter and parts of it are frequent. */
 const dense = (minLength: number, maxLength: number): fc.Arbitrary<Buffer> =>
   fc.array(fc.constantFrom(97, 97, 98, 0xc3), { minLength, maxLength }).map((bytes) => Buffer.from(bytes));
 
@@ -42,7 +42,7 @@ const denseText = (minLength: number, maxLength: number): fc.Arbitrary<string> =
 
 const overlapping = ['aa', 'aaa', 'abab', 'aba', 'abcab', '\n\n', 'éé', '😀😀', '\r\n\r\n'];
 
-describe('delimited messages', () => {
+describe('the delimited codec', () => {
   const values = ['', 'a', 'a\nb', Uint8Array.of(), Buffer.alloc(200, 7), 'é€😀', '\r', 'x'.repeat(1_999), '\ufeff'];
   const refused = ['y'.repeat(2_001), Buffer.alloc(2_001), '\ud800', undefined, null, 7, {}, [1], new ArrayBuffer(1)];
 
@@ -53,15 +53,15 @@ describe('delimited messages', () => {
     [Uint8Array.of(0xff, 0xfe), [Uint8Array.of(1, 0xff, 0xfe)]],
     ['€', ['€uro', Buffer.from('a€')]],
     [Uint8Array.of(0xe2), ['€', Uint8Array.of(0xe2)]],
-  ])('D1: obey the codec rules, also D2, D4, D5 and C13, with %o', (delimiter, more) => {
+  ])('D1: obeys the codec rules D1, D2, D4, D5 and C13 with the delimiter %o', (delimiter, more) => {
     const carried = values.filter((value) => !Buffer.from(value as string).includes(Buffer.from(delimiter as string)));
     verifyCodec(delimited(delimiter, { maxLength: 2_000 }), carried, { refused: [...refused, ...more] });
   });
 
-  it.each(overlapping)('D1: obey them with a delimiter that overlaps itself, %o', (delimiter) => {
+  it.each(overlapping)('D1: obeys the codec rules with a delimiter that overlaps itself: %o', (delimiter) => {
     const half = delimiter.slice(0, delimiter.length / 2);
     const values = ['', 'x', `${half}x`, Buffer.from('xyz'), 'x'.repeat(1_500)];
-    // The shortest prefix of the delimiter that is also one of its suffixes.
+    // The delimiter's prefixes that are also its suffixes, from the shortest.
     const early = Array.from({ length: delimiter.length }, (_, index) => delimiter.slice(0, index + 1)).filter(
       (begun) => (begun + delimiter).indexOf(delimiter) < begun.length && isWellFormed(begun),
     );
@@ -70,7 +70,7 @@ describe('delimited messages', () => {
     verifyCodec(delimited(delimiter), values, { refused: bad });
   });
 
-  it('D1: are decoded as by the model, for every delimiter and every chunking', () => {
+  it('D1: decodes as the model does, for every delimiter and every chunking', () => {
     const maxLength = fc.constantFrom(1, 2, 3, 8, 65_536);
     fc.assert(
       fc.property(dense(0, 80), dense(1, 5), chunkSizes(), maxLength, (stream, delimiter, sizes, maxLength) => {
@@ -85,7 +85,7 @@ describe('delimited messages', () => {
     );
   });
 
-  it('D2: are received as they were sent, for every delimiter and every chunking', () => {
+  it('D2: decodes what it has encoded, for every delimiter and every chunking', () => {
     const either = (text: fc.Arbitrary<string>, bytes: fc.Arbitrary<Buffer>): fc.Arbitrary<string | Buffer> =>
       fc.oneof(text, bytes);
     fc.assert(
@@ -112,7 +112,7 @@ describe('delimited messages', () => {
     );
   });
 
-  it('D2: copy the delimiter, so that changing it afterwards has no effect', () => {
+  it('D2: copies the delimiter, so changing it afterwards has no effect', () => {
     const delimiter = Uint8Array.of(10);
     const codec = delimited(delimiter);
     delimiter[0] = 97;
@@ -125,24 +125,21 @@ describe('delimited messages', () => {
     ['four bytes', '\r\n\r\n'],
     ['a hundred bytes', `${'a'.repeat(99)}b`],
     ['255 bytes, all the same', 'a'.repeat(255)],
-  ])(
-    'D1: read each byte of a long message, one byte at a time, at most once per byte of the delimiter: %s',
-    (_, delimiter) => {
-      const codec = delimited(delimiter, { maxLength: 100_000 });
-      // The worst case: a message that begins the delimiter over and over.
-      const begun = 'a'.repeat(Math.max(1, delimiter.length - 1));
-      const message = Buffer.from(`${begun}-`.repeat(Math.floor(100_000 / (begun.length + 1))));
-      const stream = encodeOne(codec, message);
-      for (const size of [1, 1_448]) {
-        const queue = new CountingQueue();
-        const { messages } = receive(codec, chunksOf(stream, [size]), queue);
-        expect(messages[0]?.equals(message)).toBe(true);
-        expect(queue.examined / stream.length).toBeLessThan(size === 1 ? delimiter.length + 4 : 4);
-      }
-    },
-  );
+  ])('D1: examines a byte of a long message at most once per byte of the delimiter: %s', (_, delimiter) => {
+    const codec = delimited(delimiter, { maxLength: 100_000 });
+    // The worst case is a message with many partial delimiters.
+    const begun = 'a'.repeat(Math.max(1, delimiter.length - 1));
+    const message = Buffer.from(`${begun}-`.repeat(Math.floor(100_000 / (begun.length + 1))));
+    const stream = encodeOne(codec, message);
+    for (const size of [1, 1_448]) {
+      const queue = new CountingQueue();
+      const { messages } = receive(codec, chunksOf(stream, [size]), queue);
+      expect(messages[0]?.equals(message)).toBe(true);
+      expect(queue.examined / stream.length).toBeLessThan(size === 1 ? delimiter.length + 4 : 4);
+    }
+  });
 
-  it('C13: a message consumes exactly its own bytes, and another view can continue after it', () => {
+  it('C13: takes off exactly the bytes of a message, and another view can continue after it', () => {
     const queue = new ChunkQueue();
     const first = delimited('--').decoder();
     const second = delimited('|').decoder();
@@ -159,7 +156,7 @@ describe('delimited messages', () => {
     expect(queue.length).toBe(0);
   });
 
-  it('C13: views that take turns decode correctly, whatever each of them has searched before', () => {
+  it('C13: decodes correctly when views take turns, whatever each view has searched before', () => {
     const turns = fc.array(fc.nat(2), { minLength: 1, maxLength: 40 });
     fc.assert(
       fc.property(dense(0, 60), dense(1, 3), dense(1, 3), chunkSizes(), turns, (stream, one, other, sizes, turns) => {
@@ -186,7 +183,7 @@ describe('delimited messages', () => {
     );
   });
 
-  it('C3: write text and its delimiter in one piece', () => {
+  it('C3: writes text and its delimiter in one piece', () => {
     const written: unknown[] = [];
     const never = (): never => expect.unreachable('it is text');
     const sink = { bytes: never, uint: never, text: (...piece: unknown[]) => void written.push(piece) };
@@ -195,7 +192,7 @@ describe('delimited messages', () => {
   });
 });
 
-describe('the limits of delimited messages', () => {
+describe('the limits of the delimited codec', () => {
   it.each<[string, string, string]>([
     ['', 'xxxx', '|'],
     ['', 'xxxx|', '|'],
@@ -205,19 +202,16 @@ describe('the limits of delimited messages', () => {
     ['', 'xxx\r\r', '\r\n'],
     ['ok\r\n', 'xxxxx\r\n', '\r\n'],
     ['', 'abxx', 'ab\0'],
-  ])(
-    'D3: after %o, a frame longer than maxLength fails as soon as that is certain: %o with %o',
-    (before, bad, delimiter) => {
-      const codec = delimited(delimiter, { maxLength: 3 });
-      const expected = [before === '' ? [] : ['ok'], 'ERR_FRAME_TOO_LONG'];
-      for (const size of [1, 2, 3, 100]) {
-        expect(outcome(receive(codec, chunksOf(Buffer.from(before + bad), [size])))).toStrictEqual(expected);
-      }
-    },
-  );
+  ])('D3: after %o, a frame over maxLength fails as soon as that is certain: %o with %o', (before, bad, delimiter) => {
+    const codec = delimited(delimiter, { maxLength: 3 });
+    const expected = [before === '' ? [] : ['ok'], 'ERR_FRAME_TOO_LONG'];
+    for (const size of [1, 2, 3, 100]) {
+      expect(outcome(receive(codec, chunksOf(Buffer.from(before + bad), [size])))).toStrictEqual(expected);
+    }
+  });
 
   it.each(['xxx|', 'xxx\r\n', 'xxxab\0', 'xxxaab', 'xxxaaa'])(
-    'D3: accept a frame of maxLength at every split: %o',
+    'D3: a frame of maxLength is accepted, however it is split: %o',
     (stream) => {
       const delimiter = stream.slice(3);
       for (let size = 1; size <= stream.length; size++) {
@@ -227,7 +221,7 @@ describe('the limits of delimited messages', () => {
     },
   );
 
-  it('D3: have a finite maximum by default', () => {
+  it('D3: maxLength is 65,536 by default', () => {
     const stream = Buffer.concat([Buffer.alloc(65_536, 'x'), Buffer.from('\0')]);
     expect(receive(delimited('\0'), [stream]).messages[0]?.length).toBe(65_536);
     expect(receive(delimited('\0'), [Buffer.alloc(65_537, 'x')]).error).toBe('ERR_FRAME_TOO_LONG');
@@ -250,7 +244,7 @@ describe('the limits of delimited messages', () => {
     expect(allocated).toBeLessThan(10_000);
   });
 
-  it('D4: the end of the stream before or inside a delimiter is ERR_FRAME_TRUNCATED', () => {
+  it('D4: a stream that ends before or inside a delimiter fails with ERR_FRAME_TRUNCATED', () => {
     for (const stream of ['a', 'a\r', '\r', 'a\r\nb']) {
       expect(receive(delimited('\r\n'), [Buffer.from(stream)]).error, stream).toBe('ERR_FRAME_TRUNCATED');
     }
@@ -266,7 +260,7 @@ describe('the limits of delimited messages', () => {
     ['neither bytes nor text', '|', 7, 'ERR_FRAME_INVALID'],
     ['more bytes than maxLength', '|', 'ééé', 'ERR_FRAME_TOO_LONG'],
     ['more bytes than maxLength, as bytes', '|', Buffer.alloc(6), 'ERR_FRAME_TOO_LONG'],
-  ])('D5: write nothing of a value with %s', (_, delimiter, value, code) => {
+  ])('D5: nothing is written of a value with %s', (_, delimiter, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = delimited(delimiter, { maxLength: 5 }).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);
@@ -291,7 +285,7 @@ describe('the limits of delimited messages', () => {
     ['options', '|', null],
     ['options', '|', 4],
     ['options', '|', []],
-  ])('A5: refuse a bad %s at once, by name: %o, %o', (name, delimiter, options) => {
+  ])('A5: a bad %s is refused at once, by name: %o, %o', (name, delimiter, options) => {
     const error = refusal(() => delimited(delimiter as string, options as DelimitedOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

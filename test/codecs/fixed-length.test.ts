@@ -11,12 +11,12 @@ import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 import { receive } from '../support/codecs/decode-stream.js';
 import { refusal } from '../support/errors/refusal.js';
 
-describe('messages of a fixed length', () => {
+describe('the fixedLength codec', () => {
   it.each<[number, (string | Uint8Array)[]]>([
     [1, ['a', Uint8Array.of(0), Buffer.of(255)]],
     [3, ['abc', '€', 'éa', Buffer.of(0, 10, 13), Uint8Array.of(44, 58, 48)]],
     [2_000, [Buffer.alloc(2_000, 7), 'x'.repeat(2_000)]],
-  ])('D1: obey the codec rules, also D2, D4, D5 and C13, with %i bytes', (size, values) => {
+  ])('D1: obeys the codec rules D1, D2, D4, D5 and C13 with %i bytes', (size, values) => {
     const refused = [
       '',
       'ab',
@@ -32,7 +32,7 @@ describe('messages of a fixed length', () => {
     verifyCodec(fixedLength(size), values, { refused });
   });
 
-  it('D1: accept any bytes as messages, the same for every chunking', () => {
+  it('D1: accepts any bytes as messages, for every chunking', () => {
     const bytes = fc.uint8Array({ maxLength: 2_000 }).map((bytes) => Buffer.from(bytes));
     fc.assert(
       fc.property(bytes, fc.integer({ min: 1, max: 300 }), chunkSizes(), (stream, size, sizes) => {
@@ -46,14 +46,14 @@ describe('messages of a fixed length', () => {
     );
   });
 
-  it('D1: read each byte of a long message only a few times, one byte at a time', () => {
+  it('D1: reads each byte of a long message only a few times, even if it arrives byte by byte', () => {
     const stream = Buffer.alloc(262_144, 'x');
     const queue = new CountingQueue();
     expect(receive(fixedLength(stream.length), chunksOf(stream, [1]), queue).messages).toHaveLength(1);
     expect(queue.examined / stream.length).toBeLessThan(2);
   });
 
-  it('D3: allocate nothing for a message before its bytes arrive', () => {
+  it('D3: allocates nothing for a message before its bytes arrive', () => {
     const queue = new ChunkQueue();
     const decoder = fixedLength(2 ** 31 - 1).decoder();
     const allocated = allocatedIn(() => {
@@ -65,7 +65,7 @@ describe('messages of a fixed length', () => {
     expect(allocated).toBeLessThan(10_000);
   });
 
-  it('D4: the end of the stream inside a message is ERR_FRAME_TRUNCATED', () => {
+  it('D4: fails with ERR_FRAME_TRUNCATED if the stream ends inside a message', () => {
     expect(receive(fixedLength(3), [Buffer.from('abcd')])).toMatchObject({ error: 'ERR_FRAME_TRUNCATED', left: 1 });
     expect(receive(fixedLength(3), [Buffer.from('abcdef')]).error).toBe(undefined);
     expect(receive(fixedLength(3), []).error).toBe(undefined);
@@ -78,14 +78,14 @@ describe('messages of a fixed length', () => {
     ['that is empty', '', 'ERR_FRAME_INVALID'],
     ['with a lone surrogate', '\udc00', 'ERR_FRAME_INVALID'],
     ['that is neither bytes nor text', [1, 2, 3], 'ERR_FRAME_INVALID'],
-  ])('D5: write nothing of a value %s', (_, value, code) => {
+  ])('D5: writes nothing of a value %s', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = fixedLength(3).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);
   });
 
   it.each([0, -1, 1.5, Number.NaN, Infinity, 2 ** 31, '4', null, undefined, {}])(
-    'A5: refuse a bad size: %o',
+    'A5: refuses a bad size: %o',
     (size) => {
       const error = refusal(() => fixedLength(size as number));
       expect(error.code).toBe('ERR_OPTION_INVALID');
@@ -93,7 +93,7 @@ describe('messages of a fixed length', () => {
     },
   );
 
-  it('A5: accept the smallest and the largest size', () => {
+  it('A5: accepts the smallest and the largest size', () => {
     expect(encodeOne(fixedLength(1), 'a').length).toBe(1);
     fixedLength(2 ** 31 - 1);
   });

@@ -11,7 +11,7 @@ import { receive } from '../support/codecs/decode-stream.js';
 
 const { delimited, fixedLength, jsonLines, lengthPrefixed, lines, mapCodec, netstring, text } = codecs;
 
-/** Every codec, in several forms, with the least number of bytes of the stream for each byte of a message. */
+/** Every codec, in several forms. The function returns how many bytes of the stream a message needs at least. */
 const all: readonly [string, Codec<unknown, never>, (message: never) => number][] = [
   ['delimited', delimited('\r\n', { maxLength: 40 }), (message: Buffer) => message.length],
   ['delimited, overlapping', delimited('aa', { maxLength: 40 }), (message: Buffer) => message.length],
@@ -27,7 +27,7 @@ const all: readonly [string, Codec<unknown, never>, (message: never) => number][
   ['mapCodec', mapCodec(lines({ maxLength: 40 }), (line) => JSON.parse(line) as unknown, JSON.stringify), () => 1],
 ];
 
-/** Fragments that the codecs know, and bytes that none of them accepts. */
+/** Fragments that the codecs accept, and bytes that none of them accepts. */
 const stream = (): fc.Arbitrary<Buffer> =>
   fc
     .array(
@@ -43,17 +43,16 @@ const stream = (): fc.Arbitrary<Buffer> =>
     )
     .map((pieces) => Buffer.concat(pieces.map((piece) => Buffer.from(piece as string))));
 
-/** The functions that `all` covers. */
 const tested = new Set(all.map(([name]) => name.replace(/,.*/, '')));
 
-describe('hostile bytes', () => {
-  it('are tried on every codec of the library', () => {
+describe('each codec, given hostile bytes,', () => {
+  it('is tested here', () => {
     const made = Object.entries(codecs).filter(([, value]) => typeof value === 'function');
     expect(made.map(([name]) => name).sort()).toStrictEqual([...tested].sort());
   });
 
-  it.each(all)('D1: end in the same way for every chunking: %s', (name, codec) => {
-    // For text, only the concatenation is the same.
+  it.each(all)('D1: ends in the same way for every chunking: %s', (name, codec) => {
+    // `text` may split its messages differently.
     const known = (messages: readonly unknown[]): unknown => (name.startsWith('text') ? messages.join('') : messages);
     fc.assert(
       fc.property(stream(), chunkSizes(), (stream, sizes) => {
@@ -68,7 +67,7 @@ describe('hostile bytes', () => {
     );
   });
 
-  it.each(all)('D3: never decode to more bytes than were received: %s', (_, codec, sizeOf) => {
+  it.each(all)('D3: never decodes to more bytes than it received: %s', (_, codec, sizeOf) => {
     fc.assert(
       fc.property(stream(), chunkSizes(), (stream, sizes) => {
         const queue = new ChunkQueue();
@@ -80,7 +79,7 @@ describe('hostile bytes', () => {
     );
   });
 
-  it.each(all)('D3: never cause allocations of more than a few times their size: %s', (_, codec) => {
+  it.each(all)('D3: never allocates more than a few times the size of its input: %s', (_, codec) => {
     fc.assert(
       fc.property(stream(), chunkSizes(), (stream, sizes) => {
         const chunks = chunksOf(stream, sizes);
@@ -90,7 +89,7 @@ describe('hostile bytes', () => {
     );
   });
 
-  it.each(all)('D1: are read only a few times, one byte at a time and for a long time: %s', (_, codec) => {
+  it.each(all)('D1: examines each byte only a few times, even if the bytes arrive one at a time: %s', (_, codec) => {
     const pieces = fc.array(fc.nat(255), { minLength: 1, maxLength: 3 });
     fc.assert(
       fc.property(pieces, (pattern) => {
@@ -103,7 +102,7 @@ describe('hostile bytes', () => {
     );
   });
 
-  it.each(all)('C13: consume nothing while a message is incomplete: %s', (_, codec) => {
+  it.each(all)('C13: takes no bytes off while a message is incomplete: %s', (_, codec) => {
     fc.assert(
       fc.property(stream(), (stream) => {
         const decoder: Decoder<unknown> = codec.decoder();

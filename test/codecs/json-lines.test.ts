@@ -46,7 +46,6 @@ const thrownBy = (act: () => unknown): unknown => {
 /** A value with an own property `__proto__`, as JSON.parse makes it. */
 const poisoned = (): unknown => JSON.parse('{"a":[{"__proto__":{"b":1}}]}');
 
-/** Whether `json` contains `__proto__` as a name, according to JSON.parse. */
 function namesPrototype(json: string): boolean {
   let found = false;
   JSON.parse(json, (key, value: unknown) => {
@@ -56,7 +55,7 @@ function namesPrototype(json: string): boolean {
   return found;
 }
 
-/** Values that JSON can carry, often with text that looks like the refused name. */
+/** JSON values, often with text that looks like the refused name. */
 const json = (): fc.Arbitrary<unknown> => {
   const looks = fc.constantFrom('__proto__', '"__proto__":1', '\\"__proto__":', 'x"__proto__', '__proto__"', '\\u005f');
   const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 10 }), looks);
@@ -72,8 +71,8 @@ const json = (): fc.Arbitrary<unknown> => {
   })).value;
 };
 
-describe('lines of JSON', () => {
-  it('D1: obey the codec rules, also D2, D4, D5 and C13', () => {
+describe('the jsonLines codec', () => {
+  it('D1: obeys the codec rules D1, D2, D4, D5 and C13', () => {
     const values = [
       null,
       true,
@@ -108,7 +107,7 @@ describe('lines of JSON', () => {
     verifyCodec(jsonLines({ maxLength: 10_000 }), values, { refused });
   });
 
-  it('D2: are received as they were sent, for every value and every chunking', () => {
+  it('D2: decodes what it has encoded, for every value and every chunking', () => {
     fc.assert(
       fc.property(fc.array(json(), { maxLength: 10 }), chunkSizes(), (values, sizes) => {
         const stream = Buffer.concat(values.map((value) => encodeOne(jsonLines(), value)));
@@ -119,7 +118,7 @@ describe('lines of JSON', () => {
     );
   });
 
-  it('D1: are decoded as JSON.parse reads each line, for every chunking', () => {
+  it('D1: decodes each line as JSON.parse does, for every chunking', () => {
     const line = fc.oneof(
       { weight: 6, arbitrary: json().map((value) => JSON.stringify(value)) },
       { weight: 2, arbitrary: json().map((value) => ` ${JSON.stringify(value)}\t\r`) },
@@ -142,24 +141,24 @@ describe('lines of JSON', () => {
     );
   });
 
-  it('D2: are encoded as JSON without line ends inside, and with one at the end', () => {
+  it('D2: encodes a value as JSON without line ends inside, and adds one at the end', () => {
     expect(encodeOne(jsonLines(), { a: 'é\n', b: [1, null] }).toString()).toBe('{"a":"é\\n","b":[1,null]}\n');
     expect(read('{"a":1}\n[2]\r\n"3"\n').messages).toStrictEqual([{ a: 1 }, [2], '3']);
   });
 
-  it('D2: are encoded as by JSON.stringify', () => {
+  it('D2: encodes a value as JSON.stringify does', () => {
     const value = { when: new Date(0), no: undefined, nan: Number.NaN, act: () => 1, map: new Map([[1, 2]]), zero: -0 };
     expect(encodeOne(jsonLines(), value).toString()).toBe(`${JSON.stringify(value)}\n`);
   });
 
-  it('D1: read each byte of a long line only a few times, one byte at a time', () => {
+  it('D1: reads each byte of a long line only a few times, even if it arrives byte by byte', () => {
     const stream = encodeOne(jsonLines(), ['x'.repeat(60_000)]);
     const queue = new CountingQueue();
     expect(receive(jsonLines(), chunksOf(stream, [1]), queue).messages).toHaveLength(1);
     expect(queue.examined / stream.length).toBeLessThan(4);
   });
 
-  it('C13: a line consumes exactly its own bytes', () => {
+  it('C13: takes off exactly the bytes of a line', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('{"a":1}\n[2]\nrest'));
     const decoder = jsonLines().decoder();
@@ -170,7 +169,7 @@ describe('lines of JSON', () => {
   });
 });
 
-describe('the limits of lines of JSON', () => {
+describe('the limits of the jsonLines codec', () => {
   it.each<[string, string | Buffer, SocketErrorCode]>([
     ['text that is not JSON', '{"a":}', 'ERR_FRAME_INVALID'],
     ['an empty line', '', 'ERR_FRAME_INVALID'],
@@ -199,7 +198,7 @@ describe('the limits of lines of JSON', () => {
     }
   });
 
-  it('D3: the message says why a line is not JSON', () => {
+  it('D3: the error message says why a line is not JSON', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('{"a":}\n'));
     const error = refusal(() => jsonLines().decoder().decode(queue));
@@ -207,7 +206,7 @@ describe('the limits of lines of JSON', () => {
     expect(error.cause).toBeInstanceOf(SyntaxError);
   });
 
-  it('D3: accept nesting of 1,000, not counting brackets in text or next to each other', () => {
+  it('D3: JSON nested 1,000 deep is accepted; brackets in text or next to each other do not count', () => {
     const flat = Array.from({ length: 1_100 }, () => [{}]);
     const texts = ['["{['.repeat(1_000), '\\'.repeat(3_001) + '"[', '[\\"'.repeat(900), ['\\', '['.repeat(1_500), '"']];
     for (const value of [JSON.parse(nestedText(1_000)), flat, ...texts, [flat, texts, { '[{"\\': flat }]]) {
@@ -219,13 +218,13 @@ describe('the limits of lines of JSON', () => {
     expect(read(`${deep.slice(1, -1)}\n`).error).toBe(undefined);
   });
 
-  it('D3: values nested deeper than any stack overflow no stack', () => {
+  it('D3: values nested too deep for any stack cause no stack overflow', () => {
     const options = { maxLength: 2 ** 24 };
     expect(read(`${nestedText(500_000)}\n`, options).error).toBe('ERR_FRAME_INVALID');
     expect(refusal(() => encodeOne(jsonLines(options), nested(200_000))).code).toBe('ERR_FRAME_INVALID');
   });
 
-  it('D4: a line without its end is truncated, even if it is valid JSON', () => {
+  it('D4: a last line without a line end is truncated, even if it is valid JSON', () => {
     for (const text of ['{"a":1}', '12', 'null', '"a"', '{', ' ', '\r', 'nonsense', '{"__proto__":1}']) {
       expect(read(text), text).toMatchObject({ messages: [], error: 'ERR_FRAME_TRUNCATED' });
     }
@@ -246,22 +245,22 @@ describe('the limits of lines of JSON', () => {
     ['nesting of 20,000', nested(20_000), 'ERR_FRAME_INVALID'],
     ['more bytes than maxLength', 'ééééé', 'ERR_FRAME_TOO_LONG'],
     ['more bytes than maxLength by its quotes', 'x'.repeat(9), 'ERR_FRAME_TOO_LONG'],
-  ])('D5: write nothing of %s', (_, value, code) => {
+  ])('D5: nothing is written of %s', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = jsonLines({ maxLength: 10 }).encoder();
     expect(refusal(() => encoder.encode(value, { bytes: never, text: never, uint: never })).code).toBe(code);
   });
 
-  it('D5: the cause is the error that JSON.stringify threw', () => {
+  it("D5: the error's cause is the error that JSON.stringify threw", () => {
     expect(refusal(() => encodeOne(jsonLines(), 1n)).cause).toBeInstanceOf(TypeError);
     expect(refusal(() => encodeOne(jsonLines(), throwing())).cause).toMatchObject({ message: 'no' });
-    // From Node 26 on, JSON.stringify does not overflow the stack here. Then the depth is refused, and nothing was
-    // thrown.
+    // Since Node 26, JSON.stringify does not overflow the stack here. The codec then refuses the depth, and there is
+    // no cause.
     const overflow = thrownBy(() => JSON.stringify(nested(20_000)));
     expect(refusal(() => encodeOne(jsonLines(), nested(20_000))).cause).toEqual(overflow);
   });
 
-  it('D5: refusing a value changes nothing sent before or after it', () => {
+  it('D5: a refused value changes nothing sent before or after it', () => {
     const buffer = new WriteBuffer();
     const encoder = jsonLines({ maxLength: 100 }).encoder();
     for (const value of [1, cycle(), [2], undefined, 'x'.repeat(101), poisoned(), { three: 3 }]) {
@@ -278,14 +277,14 @@ describe('the limits of lines of JSON', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: refuse a bad %s at once, by name: %o', (name, options) => {
+  ])('A5: a bad %s is refused at once, by name: %o', (name, options) => {
     const error = refusal(() => jsonLines(options as JsonLinesOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);
   });
 });
 
-describe('prototypes in lines of JSON', () => {
+describe('a name that could change a prototype, in jsonLines,', () => {
   it.each([
     '{"__proto__":{"a":1}}',
     '{"__proto__":null}',
@@ -306,7 +305,7 @@ describe('prototypes in lines of JSON', () => {
     '{"a":{"__proto__":1},"a":2}',
     '["\\\\",{"__proto__":1}]',
     '{"\\\\":1,"__proto__":1}',
-  ])('D6: refuses %s', (text) => {
+  ])('D6: is refused: %s', (text) => {
     expect(() => JSON.parse(text) as unknown).not.toThrow();
     for (const size of [1, 3, 100]) {
       const { messages, error } = receive(jsonLines(), chunksOf(Buffer.from(`1\n${text}\n2\n`), [size]));
@@ -332,13 +331,13 @@ describe('prototypes in lines of JSON', () => {
     '"{\\"\\\\u005f_proto__\\":1}"',
     '{"constructor":{"prototype":{"a":1}}}',
     '{"toString":1,"hasOwnProperty":2}',
-  ])('D6: takes %s', (text) => {
+  ])('D6: is not found in harmless JSON: %s', (text) => {
     const { messages, error } = read(`${text}\n`);
     expect([messages, error]).toEqual([[JSON.parse(text)], undefined]);
     expect(encodeOne(jsonLines(), JSON.parse(text)).toString()).toBe(`${JSON.stringify(JSON.parse(text))}\n`);
   });
 
-  it('D6: refuses the name in every place and spelling, and nothing else', () => {
+  it('D6: is refused in every place and spelling, and nothing else is', () => {
     const spelled = fc
       .tuple(...Array.from('__proto__', (character) => fc.constantFrom(character, character, escaped(character))))
       .map((characters) => `"${characters.join('')}"`);
@@ -376,7 +375,7 @@ describe('prototypes in lines of JSON', () => {
     expect(refused).toBeGreaterThan(100);
   });
 
-  it('D6: returns objects with the usual prototype, and never changes that prototype', () => {
+  it('D6: never changes a prototype, and decoded objects have the usual one', () => {
     const [value] = read('{"constructor":{"prototype":{"polluted":1}}}\n').messages as [object];
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
     expect('polluted' in {}).toBe(false);
@@ -388,7 +387,7 @@ const escaped = (character: string): string => {
   return `\\u${code}`;
 };
 
-/** Of entries with the same name, only the last: JSON.parse drops the others, so the model would not see them. */
+/** Keeps only the last of the entries with the same name, as JSON.parse does. */
 function uniqueNames(entries: [string, string, string, string][]): [string, string, string, string][] {
   return [...new Map(entries.map((entry) => [JSON.parse(entry[1]) as string, entry])).values()];
 }

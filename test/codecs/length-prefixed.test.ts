@@ -20,14 +20,14 @@ const bufferOf = (value: Uint8Array | string): Buffer =>
 
 const mebibyte = 1_048_576;
 
-describe('length-prefixed messages', () => {
-  it.each(layouts)('D1: obey the codec rules, also D2, D4, D5 and C13, with %o', (layout) => {
+describe('the lengthPrefixed codec', () => {
+  it.each(layouts)('D1: obeys the codec rules D1, D2, D4, D5 and C13 with %o', (layout) => {
     const values = ['', 'a', Uint8Array.of(), Buffer.alloc(200, 7), 'é€😀', Uint8Array.of(0, 0, 0, 1), 'x'.repeat(255)];
     const refused = [Buffer.alloc(256), 'é'.repeat(128), '\ud800', undefined, null, 7, {}, [1], new ArrayBuffer(1)];
     verifyCodec(lengthPrefixed({ ...layout, maxLength: 255 }), values, { refused });
   });
 
-  it('D2: are received as they were sent, for every layout and every chunking', () => {
+  it('D2: decodes what it has encoded, for every layout and every chunking', () => {
     const values = fc.array(message(255), { maxLength: 30 });
     fc.assert(
       fc.property(values, chunkSizes(), fc.constantFrom(...layouts), (values, sizes, layout) => {
@@ -45,11 +45,11 @@ describe('length-prefixed messages', () => {
     [{ bytes: 2 }, [0, 2, 97, 98]],
     [{ bytes: 2, endian: 'little' }, [2, 0, 97, 98]],
     [{ bytes: 1 }, [2, 97, 98]],
-  ])('D2: are encoded in the layout %o', (options, bytes) => {
+  ])('D2: encodes a message in the layout %o', (options, bytes) => {
     expect([...encodeOne(lengthPrefixed(options), 'ab')]).toStrictEqual(bytes);
   });
 
-  it('D1: read each byte of a 1 MiB message only a few times, one byte at a time', () => {
+  it('D1: reads each byte of a 1 MiB message only a few times, even if it arrives byte by byte', () => {
     const codec = lengthPrefixed();
     const sent = Buffer.alloc(mebibyte, 'x');
     const stream = encodeOne(codec, sent);
@@ -62,17 +62,17 @@ describe('length-prefixed messages', () => {
     }
   });
 
-  it('D1: are views of the chunk they arrived in, and copies only if they span several', () => {
+  it('D1: returns a message as a view of its chunk, and copies it only if it spans several chunks', () => {
     const codec = lengthPrefixed({ bytes: 1 });
     const frames = [encodeOne(codec, 'abc'), encodeOne(codec, Buffer.alloc(100, 'y'))];
-    const chunk = Buffer.from(new Uint8Array(Buffer.concat(frames)).buffer); // in memory of its own
+    const chunk = Buffer.from(new Uint8Array(Buffer.concat(frames)).buffer); // not in Node's shared pool
     const { messages } = receive(codec, [chunk.subarray(0, 10), chunk.subarray(10)]);
     expect(messages.map(String)).toStrictEqual(['abc', 'y'.repeat(100)]);
     expect(messages[0]?.buffer).toBe(chunk.buffer);
     expect(messages[1]?.buffer).not.toBe(chunk.buffer);
   });
 
-  it('C13: a message consumes exactly its own bytes, and an unfinished one none', () => {
+  it('C13: takes off exactly the bytes of a message, and none of an unfinished message', () => {
     const queue = new ChunkQueue();
     const decoder = lengthPrefixed({ bytes: 2 }).decoder();
     queue.push(Buffer.from([0, 1, 97, 0]));
@@ -85,8 +85,8 @@ describe('length-prefixed messages', () => {
   });
 });
 
-describe('the limits of length-prefixed messages', () => {
-  it('D3: a length of 4 GiB fails at its header, and nothing is allocated for it', () => {
+describe('the limits of the lengthPrefixed codec', () => {
+  it('D3: a length of 4 GiB fails once its header has arrived, and nothing is allocated for it', () => {
     const { allocUnsafe, allocUnsafeSlow, alloc } = Buffer;
     const decoder = lengthPrefixed().decoder();
     const queue = new ChunkQueue();
@@ -123,7 +123,7 @@ describe('the limits of length-prefixed messages', () => {
     }
   });
 
-  it('D3: maxLength counts the bytes without the header, and is at most what the header can express', () => {
+  it('D3: maxLength counts the bytes after the header, and is at most what the header can express', () => {
     const full = { 1: 255, 2: 65_535, 4: mebibyte } as const;
     for (const bytes of [1, 2, 4] as const) {
       const codec = lengthPrefixed({ bytes });
@@ -138,7 +138,7 @@ describe('the limits of length-prefixed messages', () => {
     );
   });
 
-  it('D4: the end of the stream inside a message or its header is ERR_FRAME_TRUNCATED', () => {
+  it('D4: a stream that ends inside a message or its header fails with ERR_FRAME_TRUNCATED', () => {
     const stream = encodeOne(lengthPrefixed(), 'abc');
     for (let cut = 1; cut < stream.length; cut++) {
       expect(receive(lengthPrefixed(), [stream.subarray(0, cut)]).error, `cut at ${cut}`).toBe('ERR_FRAME_TRUNCATED');
@@ -152,7 +152,7 @@ describe('the limits of length-prefixed messages', () => {
     ['with a lone surrogate', 'a\udc00', 'ERR_FRAME_INVALID'],
     ['that is neither bytes nor text', 7, 'ERR_FRAME_INVALID'],
     ['that is an array of numbers', [1, 2], 'ERR_FRAME_INVALID'],
-  ])('D5: write nothing of a value %s', (_, value, code) => {
+  ])('D5: nothing is written of a value %s', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = lengthPrefixed({ maxLength: 10 }).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);
@@ -171,7 +171,7 @@ describe('the limits of length-prefixed messages', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: refuse a bad %s at once, by name: %o', (name, options) => {
+  ])('A5: a bad %s is refused at once, by name: %o', (name, options) => {
     const error = refusal(() => lengthPrefixed(options as LengthPrefixedOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

@@ -10,7 +10,7 @@ import { latin1Line, line } from '../support/codecs/arbitrary-line.js';
 import { receive } from '../support/codecs/decode-stream.js';
 import { refusal } from '../support/errors/refusal.js';
 
-describe('writing lines', () => {
+describe('the encoder of the lines codec', () => {
   const values = ['', 'a', 'é', '€\r😀', '\ufeffx', 'b\rc', ' \t', 'x'.repeat(1_500), 'ж'.repeat(700), '\u2028'];
   const refused = [
     'a\nb',
@@ -30,14 +30,14 @@ describe('writing lines', () => {
     [{}, values, ['a\r', '\r']],
     [{ delimiter: '\r\n' }, [...values, 'a\r', '\r'], []],
     [{ encoding: 'latin1' }, ['', 'a', 'é\xff', 'b\rc', 'x'.repeat(1_500)], ['€', 'aĀ', 'a\r']],
-  ])('D1: obeys the codec rules, also D2, D4, D5 and C13, with %o', (options, values, more) => {
+  ])('D1: obeys the codec rules D1, D2, D4, D5 and C13 with %o', (options, values, more) => {
     verifyCodec(lines({ ...options, maxLength: 1_500 }), values, {
       lastFrameMayBeOpen: true,
       refused: [...refused, ...more],
     });
   });
 
-  it('D2: lines are received as they were sent, for every text and every chunking', () => {
+  it('D2: encodes lines that decode to the same text, for every text and every chunking', () => {
     const codec = lines({ maxLength: 100_000 });
     fc.assert(
       fc.property(fc.array(line(), { maxLength: 40 }), chunkSizes(), (values, sizes) => {
@@ -47,7 +47,7 @@ describe('writing lines', () => {
     );
   });
 
-  it('D2: lines in latin1 are received as they were sent, too', () => {
+  it('D2: encodes lines in latin1 that decode to the same text', () => {
     const codec = lines({ encoding: 'latin1' });
     fc.assert(
       fc.property(fc.array(latin1Line(), { maxLength: 40 }), chunkSizes(), (values, sizes) => {
@@ -81,14 +81,14 @@ describe('writing lines', () => {
     expect(error.code).toBe(code);
   });
 
-  it('D5: accepts everything that fits', () => {
+  it('D5: accepts text of any length up to maxLength', () => {
     expect(encodeOne(lines({ maxLength: 4 }), 'éé').length).toBe(5);
     expect(encodeOne(lines({ maxLength: 4, encoding: 'latin1' }), 'éééé').length).toBe(5);
     expect(encodeOne(lines(), 'x'.repeat(65_536)).length).toBe(65_537);
   });
 });
 
-describe('the options of lines', () => {
+describe('the options of the lines codec', () => {
   it.each<[string, unknown]>([
     ['maxLength', { maxLength: 0 }],
     ['maxLength', { maxLength: -1 }],
@@ -108,13 +108,13 @@ describe('the options of lines', () => {
     ['options', 10],
     ['options', []],
     ['options', () => '\n'],
-  ])('A5: refuse a bad %s at once, by name: %o', (name, options) => {
+  ])('A5: a bad %s is refused at once, by name: %o', (name, options) => {
     const error = refusal(() => lines(options as LinesOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);
   });
 
-  it('A5: accept every valid value, and leave the options object unchanged', () => {
+  it('A5: every valid value is accepted, and the options object stays unchanged', () => {
     const options = Object.freeze({ delimiter: '\r\n', encoding: 'latin1', maxLength: 2 ** 31 - 1 } as const);
     expect(encodeOne(lines(options), 'é').toString('latin1')).toBe('é\r\n');
     expect(encodeOne(lines({ maxLength: 1 }), 'a').length).toBe(2);

@@ -10,7 +10,7 @@ import { line, lineBytes } from '../support/codecs/arbitrary-line.js';
 import { type Received, receive } from '../support/codecs/decode-stream.js';
 import { refusal } from '../support/errors/refusal.js';
 
-/** The lines of a whole stream, read in the simplest way. */
+/** A simple decoder for a complete stream. */
 function model(stream: Buffer, maxLength: number, encoding: 'utf8' | 'latin1'): Received<string> {
   const messages: string[] = [];
   let at = 0;
@@ -29,21 +29,20 @@ function model(stream: Buffer, maxLength: number, encoding: 'utf8' | 'latin1'): 
 
 const whole = (text: string | Buffer): Buffer[] => [Buffer.from(text as string)];
 
-/** One byte at a time. */
 const bytewise = (bytes: Buffer): Buffer[] => chunksOf(bytes, [1]);
 
-/** How many bytes the tests read that count the work. */
+/** The size of the input in the tests that count the work. */
 const total = 262_144;
 
-describe('reading lines', () => {
-  it.each(['utf8', 'latin1'] as const)('D1: gives the same result as the model for every chunking, %s', (encoding) => {
+describe('the decoder of the lines codec', () => {
+  it.each(['utf8', 'latin1'] as const)('D1: decodes as the model does, for every chunking, in %s', (encoding) => {
     fc.assert(
       fc.property(lineBytes(), chunkSizes(), fc.constantFrom(5, 20, 1_023, 65_536), (bytes, sizes, maxLength) => {
         const received = receive(lines({ encoding, maxLength }), chunksOf(bytes, sizes));
         const expected = model(bytes, maxLength, encoding);
         expect(received.messages).toStrictEqual(expected.messages);
         expect(received.error).toBe(expected.error);
-        // A line that is too long fails before all of it has arrived.
+        // A line that is too long fails before it has arrived completely.
         if (expected.error !== 'ERR_FRAME_TOO_LONG') expect(received.left).toBeLessThanOrEqual(expected.left);
       }),
     );
@@ -76,12 +75,12 @@ describe('reading lines', () => {
       const { messages, error } = receive(lines({ maxLength: total }), chunksOf(bytes, [size]), queue);
       expect(error).toBe(undefined);
       expect(messages.length).toBe(text.split('\n').length - 1);
-      // `head` counts in full, although it reads at most 16 KiB.
+      // The queue counts each use of `head` in full, although the decoder reads at most 16 KiB of it.
       expect(queue.examined / bytes.length, `chunks of ${size}`).toBeLessThan(size === 65_536 ? 10 : 4);
     }
   });
 
-  it('D1: emits a line as long as a decoded block at once', () => {
+  it('D1: emits a line once its end has arrived, even if the line is as long as a decoded block', () => {
     for (const length of [1_022, 1_023, 1_024, 1_025, 2_047, 2_048, 2_049, 16_383, 16_384, 16_385]) {
       const queue = new ChunkQueue();
       const decoder = lines().decoder();
@@ -129,7 +128,7 @@ describe('reading lines', () => {
     );
   });
 
-  it('C13: a line consumes exactly its own bytes', () => {
+  it('C13: takes off exactly the bytes of a line', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('é\r\nab\nrest'));
     const decoder = lines().decoder();
@@ -139,7 +138,7 @@ describe('reading lines', () => {
     expect(queue.take(4).toString()).toBe('rest');
   });
 
-  it('C13: views that take turns do not decode everything again for each line', () => {
+  it('C13: does not decode everything again for each line when views take turns', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('0123456789\n'.repeat(5_000)));
     const views = [lines().decoder(), lines().decoder()];
@@ -150,14 +149,14 @@ describe('reading lines', () => {
     expect(Math.max(...decoded)).toBeLessThanOrEqual(1_024);
   });
 
-  it('C13: decodes at most 16 KiB ahead, so a kept line keeps no more than that in memory', () => {
+  it('C13: decodes at most 16 KiB ahead, so a kept line keeps no more than 16 KiB in memory', () => {
     const decoded = decodedIn(() => receive(lines(), whole('0123456789\n'.repeat(20_000))));
     expect(Math.max(...decoded)).toBeLessThanOrEqual(16_384);
     expect(decoded.length).toBeLessThan(20);
   });
 });
 
-/** How many bytes each call decoded to a string while `act` ran. */
+/** How many bytes each decoding call decoded while `act` ran. */
 function decodedIn(act: () => void): readonly number[] {
   const prototype = Buffer.prototype as Buffer;
   const { toString } = prototype;
@@ -174,8 +173,8 @@ function decodedIn(act: () => void): readonly number[] {
   return decoded;
 }
 
-describe('the limits of lines', () => {
-  it('D3: maxLength counts the bytes without the ending', () => {
+describe('the limits of the lines codec', () => {
+  it('D3: maxLength counts the bytes before the line ending', () => {
     const codec = lines({ maxLength: 4 });
     for (const good of ['abcd\n', 'abcd\r\n', 'éé\n', '€a\r\n', '😀\n', '😀', 'abc\r']) {
       for (const split of [whole(good), bytewise(Buffer.from(good))]) {
@@ -205,7 +204,7 @@ describe('the limits of lines', () => {
     expect(refusal(feed(`${'x'.repeat(10)}\rx`)).code).toBe('ERR_FRAME_TOO_LONG');
   });
 
-  it('D3: the default is 65,536 bytes', () => {
+  it('D3: maxLength is 65,536 bytes by default', () => {
     const fits = 'x'.repeat(65_536);
     expect(receive(lines(), whole(`${fits}\n`)).messages).toStrictEqual([fits]);
     expect(receive(lines(), whole(`${fits}x`)).error).toBe('ERR_FRAME_TOO_LONG');
@@ -229,7 +228,7 @@ describe('the limits of lines', () => {
     ['an overlong newline', [0xc0, 0x8a]],
     ['a surrogate', [0xed, 0xa0, 0x80]],
     ['a character beyond Unicode', [0xf4, 0x90, 0x80, 0x80]],
-  ])('D3: invalid UTF-8 fails after the lines before it, at every split: %s', (_, bad) => {
+  ])('D3: invalid UTF-8 fails after the lines before it, however it is split: %s', (_, bad) => {
     const before = ['a', 'é€😀', 'x'.repeat(30)];
     const good = Buffer.from(before.map((value) => `${value}\n`).join(''));
     const stream = Buffer.concat([good, Buffer.from('y'), Buffer.from(bad), Buffer.from('\nafter\n')]);

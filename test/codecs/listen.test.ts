@@ -22,11 +22,11 @@ import { turns } from '../support/scheduling/event-loop.js';
 
 type Any = Codec<unknown, never>;
 
-/** A server that reads whatever its clients send, and records it. */
+/** A server that records everything its clients send. */
 interface Host {
   readonly address: Address;
   readonly server: Server<unknown, never>;
-  /** The connections in the order in which they were accepted, each with everything it emits. */
+  /** Returns the next accepted connection, and a recording of its values. */
   accepted(): Promise<[Connection<unknown, never>, Recording<unknown>]>;
   readonly incidents: SocketError[];
 }
@@ -59,7 +59,7 @@ const thrower = (cause: unknown) => (): never => {
   throw cause;
 };
 
-/** Values that may be thrown, and how a message names them. */
+/** Values that may be thrown, and how an error message names them. */
 const reasons: readonly [cause: unknown, named: string][] = [
   [new RangeError('no date: x'), 'RangeError: no date: x'],
   [new TypeError(''), 'TypeError'],
@@ -72,9 +72,7 @@ const reasons: readonly [cause: unknown, named: string][] = [
 const max4G = Buffer.of(0xff, 0xff, 0xff, 0xff);
 const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
 
-/**
- * For each codec, a stream that gives `before` and then fails at once, so nothing is allocated for what would follow.
- */
+/** For each codec, a stream that starts with `before` and then fails at once, before anything is allocated. */
 const faults: readonly [string, Any, before: string, bad: string | Buffer, code: string][] = [
   ['a line without end', lines(), 'ok\n', 'x'.repeat(65_538), 'ERR_FRAME_TOO_LONG'],
   ['a line without end that is short', lines({ maxLength: 4 }), 'ok\n', '123456', 'ERR_FRAME_TOO_LONG'],
@@ -137,8 +135,8 @@ const faults: readonly [string, Any, before: string, bad: string | Buffer, code:
   ],
 ];
 
-describe.each([tcp, unix])('hostile clients over $name', (place) => {
-  it.each(faults)('D3: %s ends its own connection, and no other', async (_, codec, before, bad, code) => {
+describe.each([tcp, unix])('a server with hostile clients over $name', (place) => {
+  it.each(faults)('D3: ends only the connection that has received %s', async (_, codec, before, bad, code) => {
     const whole = Buffer.concat([Buffer.from(before), Buffer.from(bad as string)]);
     const single = Array.from(whole, (byte) => Buffer.of(byte));
     for (const slices of [
@@ -159,7 +157,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
       raw.end();
       expect(await firstValueFrom(connection.closed)).toMatchObject({ reason: 'failed', error: { code } });
       expect(incidents.map((error) => error.code)).toEqual([code]);
-      // The other client, and later ones, are served.
+      // The server still serves the other client, and new clients.
       bystander.write(before);
       await other.count(1);
       const next = await rawClient(address);
@@ -187,7 +185,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
     ],
   ];
 
-  it.each(throwing)('D3: the message names the error thrown inside %s', async (_, codecOf, begins) => {
+  it.each(throwing)('D3: names the error that is thrown inside %s', async (_, codecOf, begins) => {
     for (const [cause, named] of reasons) {
       const { address, accepted, incidents } = await host(place, codecOf(cause));
       const raw = await rawClient(address);
@@ -202,7 +200,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
   });
 
   it.each(throwing)(
-    'D5: the message names the error thrown inside %s while sending',
+    'D5: names the error that is thrown inside %s while it sends',
     async (_, codecOf, _decoding, begins) => {
       for (const [cause, named] of reasons) {
         const { address, accepted } = await host(place, codecOf(cause));
@@ -218,7 +216,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
     },
   );
 
-  /** A stream of two frames, and after how many bytes the stream may end in order. */
+  /** A stream of two frames, and whether a stream of `at` bytes ends between frames. */
   const streams: readonly [string, Any, string, (at: number) => boolean][] = [
     ['delimited', delimited('\r\n'), 'abc\r\n\r\n', (at) => [0, 5, 7].includes(at)],
     ['fixedLength', fixedLength(3), 'abcdef', (at) => at % 3 === 0],
@@ -231,7 +229,7 @@ describe.each([tcp, unix])('hostile clients over $name', (place) => {
     ['mapCodec of netstring', mapCodec(netstring(), String, String), '3:abc,0:,', (at) => [0, 6, 9].includes(at)],
   ];
 
-  it.each(streams)('D4: the stream may end only between two frames: %s', async (_, codec, stream, isInOrder) => {
+  it.each(streams)('D4: accepts the end of a stream only between frames: %s', async (_, codec, stream, isInOrder) => {
     const bytes = Buffer.from(stream);
     const { address, accepted } = await host(place, codec);
     for (let at = 0; at <= bytes.length; at++) {
@@ -251,7 +249,7 @@ it.each<[string, Any, string | Buffer]>([
   ['2 GiB, which is allowed', lengthPrefixed({ maxLength: 2 ** 31 - 1 }), Buffer.of(0x7f, 0xff, 0xff, 0xff)],
   ['the maximum in digits', netstring(), '1048576:'],
   ['a fixed length', fixedLength(2 ** 31 - 1), 'a'],
-])('D3: a length alone allocates nothing: %s', async (_, codec, header) => {
+])('D3: a header with a large length allocates nothing: %s', async (_, codec, header) => {
   const { address, accepted } = await host(tcp, codec);
   const sockets = await Promise.all(Array.from({ length: 200 }, () => rawClient(address)));
   const connections: Connection<unknown, never>[] = [];
@@ -262,11 +260,11 @@ it.each<[string, Any, string | Buffer]>([
   for (const socket of sockets) socket.write(header);
   await expect.poll(() => connections.every(({ stats }) => stats.bytesRead > 0)).toBe(true);
   globalThis.gc?.();
-  // 200 of them announce at least 200 MiB. Each connection that is still open holds one chunk of a few bytes.
+  // The headers announce at least 200 MiB. Each open connection holds one chunk of a few bytes.
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2_000_000);
 });
 
-it('D6: input of a hostile client changes no prototype', async () => {
+it('D6: JSON from a hostile client changes no prototype', async () => {
   const { address, accepted } = await host(tcp, jsonLines());
   const raw = await rawClient(address);
   const [, recording] = await accepted();

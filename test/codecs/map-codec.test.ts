@@ -46,7 +46,7 @@ const thrown = (error: unknown) => (): never => {
 };
 
 describe('a codec made with mapCodec', () => {
-  it('D1: obeys the codec rules, also D2, D4, D5 and C13', () => {
+  it('D1: obeys the codec rules D1, D2, D4, D5 and C13', () => {
     verifyCodec(numbers, [0, -1, 42, Number.MAX_SAFE_INTEGER], {
       lastFrameMayBeOpen: true,
       refused: [1.5, Number.NaN, Infinity, undefined, 'x'],
@@ -65,7 +65,7 @@ describe('a codec made with mapCodec', () => {
     );
   });
 
-  it('D2: values are received as they were sent, for every chunking', () => {
+  it('D2: decodes what it has encoded, for every chunking', () => {
     fc.assert(
       fc.property(fc.array(fc.maxSafeInteger()), chunkSizes(), (values, sizes) => {
         const stream = Buffer.concat(values.map((value) => encodeOne(numbers, value)));
@@ -78,7 +78,7 @@ describe('a codec made with mapCodec', () => {
     );
   });
 
-  it('D2: can be made from a mapped codec, and can decode to a different type than it encodes', () => {
+  it('D2: can map a mapped codec, and can decode to a different type than it encodes', () => {
     const doubled = mapCodec(
       numbers,
       (value) => ({ value: 2 * value }),
@@ -88,13 +88,13 @@ describe('a codec made with mapCodec', () => {
     expect(receive(doubled, [Buffer.from('21\n')]).messages).toStrictEqual([{ value: 42 }]);
   });
 
-  it('D3: has the limits and the end of the codec it is made from', () => {
+  it('D3: has the limits of the codec that it maps', () => {
     const codec = mapCodec(lines({ maxLength: 3 }), Number, (value: number) => String(value));
     expect(receive(codec, [Buffer.from('1\n1234\n')])).toMatchObject({ messages: [1], error: 'ERR_FRAME_TOO_LONG' });
     expect(refusal(() => encodeOne(codec, 1_234)).code).toBe('ERR_FRAME_TOO_LONG');
   });
 
-  it('D4: the end of the stream is handled by the codec it is made from', () => {
+  it('D4: leaves the end of the stream to the codec that it maps', () => {
     expect(receive(numbers, [Buffer.from('1\n2')])).toMatchObject({ messages: [1, 2], error: undefined });
     expect(receive(numbers, [Buffer.from('1\nx')])).toMatchObject({ messages: [1], error: 'ERR_FRAME_INVALID' });
     expect(receive(points, [Buffer.from('123456789')])).toMatchObject({ error: 'ERR_FRAME_TRUNCATED' });
@@ -105,7 +105,7 @@ describe('a codec made with mapCodec', () => {
     ['an error of the library that is not about frames', thrown(new SocketError('ERR_CLOSED', 'no')), undefined],
     ['a value that is not an error', thrown('no'), 'no'],
     ['nothing', thrown(undefined), undefined],
-  ])('D3: a decode that throws %s fails after the messages before it', (_, fail, cause) => {
+  ])('D3: fails after the messages before it if decode throws %s', (_, fail, cause) => {
     const codec = mapCodec(lines(), (line) => (line === 'bad' ? fail(line) : line), same);
     for (const size of [1, 3, 100]) {
       const received = receive(codec, chunksOf(Buffer.from('a\nbad\nb\n'), [size]));
@@ -118,7 +118,7 @@ describe('a codec made with mapCodec', () => {
     if (cause !== undefined) expect(error.cause).toStrictEqual(cause);
   });
 
-  it('D3: the message names the error that decode or encode threw', () => {
+  it('D3: names the error that decode or encode threw', () => {
     const fail = thrown(new RangeError('no date: x'));
     const codec = mapCodec(lines(), fail, fail);
     const queue = new ChunkQueue();
@@ -134,7 +134,7 @@ describe('a codec made with mapCodec', () => {
     expect(refusal(() => end.decoder().end?.(queue)).message).toBe('decode, passed to mapCodec, threw "no"');
   });
 
-  it('D3: decode and encode may choose the code of their failure among the frame errors', () => {
+  it('D3: fails with the frame error code that decode or encode chose', () => {
     const tooLong = new SocketError('ERR_FRAME_TOO_LONG', 'more than I take');
     const codec = mapCodec(lines(), thrown(tooLong), thrown(tooLong));
     const queue = new ChunkQueue();
@@ -143,14 +143,14 @@ describe('a codec made with mapCodec', () => {
     expect(refusal(() => encodeOne(codec, 'a'))).toBe(tooLong);
   });
 
-  it('D3: a decode that returns undefined fails, because undefined is not a message', () => {
+  it('D3: fails if decode returns undefined, because undefined is not a message', () => {
     const codec = mapCodec(lines(), (line) => (line === 'skip' ? undefined : line), same);
     const received = receive(codec, [Buffer.from('a\nskip\nb\n')]);
     expect(received).toMatchObject({ messages: ['a'], error: 'ERR_FRAME_INVALID' });
     expect(receive(codec, [Buffer.from('skip')]).error).toBe('ERR_FRAME_INVALID');
   });
 
-  it('D5: writes nothing if encode throws, or returns a value that the codec refuses', () => {
+  it('D5: writes nothing if encode throws, or returns a value that the mapped codec refuses', () => {
     const cause = new RangeError('no');
     const codec = mapCodec(lines(), same, (value: string) => (value === 'bad' ? thrown(cause)() : value));
     const never = (): never => expect.unreachable('something was written');
@@ -167,7 +167,7 @@ describe('a codec made with mapCodec', () => {
     expect(Buffer.from(buffer.takeAll()).toString()).toBe('a\nd\n');
   });
 
-  it('D1: its streams share no state, like those of the codec it is made from', () => {
+  it('D1: shares no state between streams, like the codec that it maps', () => {
     const counting: Codec<string> = {
       ...lines(),
       decoder: () => {

@@ -33,7 +33,7 @@ const model = (maxLength: number) => (queue: ByteQueue) => {
   return queue.take(end + 1).subarray(digits.length + 1, end);
 };
 
-/** Bytes that are often netstrings, or almost. */
+/** Bytes that are often valid netstrings, or almost valid. */
 const nearly = (): fc.Arbitrary<Buffer> =>
   fc
     .array(
@@ -45,8 +45,8 @@ const nearly = (): fc.Arbitrary<Buffer> =>
     )
     .map((pieces) => Buffer.concat(pieces));
 
-describe('netstrings', () => {
-  it('D1: obey the codec rules, also D2, D4, D5 and C13', () => {
+describe('the netstring codec', () => {
+  it('D1: obeys the codec rules D1, D2, D4, D5 and C13', () => {
     const values = [
       '',
       'a',
@@ -61,7 +61,7 @@ describe('netstrings', () => {
     verifyCodec(netstring({ maxLength: 1_000 }), [...values, 'y'.repeat(1_000)], { refused });
   });
 
-  it('D1: are decoded as by the model, for every chunking', () => {
+  it('D1: decodes as the model does, for every chunking', () => {
     fc.assert(
       fc.property(nearly(), chunkSizes(), fc.constantFrom(3, 20, 100_000), (stream, sizes, maxLength) => {
         const decode = model(maxLength);
@@ -72,7 +72,7 @@ describe('netstrings', () => {
     );
   });
 
-  it('D2: are received as they were sent, for every chunking', () => {
+  it('D2: decodes what it has encoded, for every chunking', () => {
     fc.assert(
       fc.property(fc.array(message(), { maxLength: 30 }), chunkSizes(), (values, sizes) => {
         const stream = Buffer.concat(values.map((value) => encodeOne(netstring(), value)));
@@ -88,11 +88,11 @@ describe('netstrings', () => {
     ['é', '2:é,'],
     [Uint8Array.of(), '0:,'],
     [Buffer.from('a,b:'), '4:a,b:,'],
-  ])('D2: %o is encoded as %o', (value, bytes) => {
+  ])('D2: encodes %o as %o', (value, bytes) => {
     expect(encodeOne(netstring(), value).toString()).toBe(bytes);
   });
 
-  it('D1: read each byte of a 1 MiB message only a few times, one byte at a time', () => {
+  it('D1: reads each byte of a 1 MiB message only a few times, even if it arrives byte by byte', () => {
     const stream = encodeOne(netstring(), Buffer.alloc(1_048_576, 'x'));
     const queue = new CountingQueue();
     const { messages, error } = receive(netstring(), chunksOf(stream, [1]), queue);
@@ -100,7 +100,7 @@ describe('netstrings', () => {
     expect(queue.examined / stream.length).toBeLessThan(12);
   });
 
-  it('C13: a message consumes exactly its own bytes, and an unfinished one none', () => {
+  it('C13: takes off exactly the bytes of a message, and none of an unfinished message', () => {
     const queue = new ChunkQueue();
     const decoder = netstring().decoder();
     queue.push(Buffer.from('1:a,2:b'));
@@ -113,7 +113,7 @@ describe('netstrings', () => {
     expect(queue.take(4).toString()).toBe('rest');
   });
 
-  it('C3: write text with its header and comma in one piece', () => {
+  it('C3: writes text with its header and comma in one piece', () => {
     const written: unknown[] = [];
     const never = (): never => expect.unreachable('it is text');
     const sink = { bytes: never, uint: never, text: (...piece: unknown[]) => void written.push(piece) };
@@ -122,7 +122,7 @@ describe('netstrings', () => {
   });
 });
 
-describe('the limits of netstrings', () => {
+describe('the limits of the netstring codec', () => {
   it.each<[string, string, SocketErrorCode]>([
     ['a leading zero', '01:a,', 'ERR_FRAME_INVALID'],
     ['only zeros', '00:,', 'ERR_FRAME_INVALID'],
@@ -172,7 +172,7 @@ describe('the limits of netstrings', () => {
     }
   });
 
-  it('D3: allocate nothing for the length in a header', () => {
+  it('D3: the length in a header allocates nothing', () => {
     const decoder = netstring({ maxLength: 2 ** 31 - 1 }).decoder();
     const queue = new ChunkQueue();
     const allocated = allocatedIn(() => {
@@ -188,7 +188,7 @@ describe('the limits of netstrings', () => {
     expect(allocatedIn(() => refusal(() => refused.decode(queue)))).toBe(0);
   });
 
-  it('D3: maxLength counts the bytes without the header and the comma', () => {
+  it('D3: maxLength counts the bytes between the header and the comma', () => {
     const codec = netstring({ maxLength: 10 });
     expect(receive(codec, [encodeOne(codec, 'x'.repeat(10))]).messages[0]?.length).toBe(10);
     expect(receive(codec, [Buffer.from('11:xxxxxxxxxxx,')]).error).toBe('ERR_FRAME_TOO_LONG');
@@ -196,7 +196,7 @@ describe('the limits of netstrings', () => {
     expect(refusal(() => encodeOne(netstring(), Buffer.alloc(1_048_577))).code).toBe('ERR_FRAME_TOO_LONG');
   });
 
-  it('D4: the end of the stream inside a message, in its header or before its comma is ERR_FRAME_TRUNCATED', () => {
+  it('D4: a stream that ends inside a header or a message, or before its comma, fails with ERR_FRAME_TRUNCATED', () => {
     const stream = encodeOne(netstring(), 'hello world');
     for (let cut = 1; cut < stream.length; cut++) {
       expect(receive(netstring(), [stream.subarray(0, cut)]).error, `cut at ${cut}`).toBe('ERR_FRAME_TRUNCATED');
@@ -209,7 +209,7 @@ describe('the limits of netstrings', () => {
     ['whose text is too long in UTF-8', 'éééééé', 'ERR_FRAME_TOO_LONG'],
     ['with a lone surrogate', 'a\udc00', 'ERR_FRAME_INVALID'],
     ['that is neither bytes nor text', 7, 'ERR_FRAME_INVALID'],
-  ])('D5: write nothing of a value %s', (_, value, code) => {
+  ])('D5: nothing is written of a value %s', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = netstring({ maxLength: 10 }).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);
@@ -224,7 +224,7 @@ describe('the limits of netstrings', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: refuse a bad %s at once, by name: %o', (name, options) => {
+  ])('A5: a bad %s is refused at once, by name: %o', (name, options) => {
     const error = refusal(() => netstring(options as NetstringOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

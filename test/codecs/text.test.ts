@@ -10,23 +10,22 @@ import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 import { receive } from '../support/codecs/decode-stream.js';
 import { refusal } from '../support/errors/refusal.js';
 
-/** Everything received as one text, and how it ended. */
+/** All received text, joined, and how the stream ended. */
 function read(chunks: readonly Buffer[], encoding?: 'utf8' | 'latin1'): [string, SocketErrorCode | undefined] {
   const { messages, error } = receive(text(encoding), chunks);
   expect(messages).not.toContain('');
   return [messages.join(''), error];
 }
 
-/** Bytes that may complete some character. */
 const continuations = [0x80, 0x90, 0xa0, 0xbf];
 
-/** Whether more bytes could complete `rest` to valid UTF-8. */
+/** Whether more bytes could turn `rest` into valid UTF-8. */
 function isBegun(rest: Buffer, missing = 3): boolean {
   if (isUtf8(rest)) return true;
   return missing > 0 && continuations.some((byte) => isBegun(Buffer.concat([rest, Buffer.of(byte)]), missing - 1));
 }
 
-/** The text before the first wrong byte, and how the stream ends, found by trying every length. */
+/** The text before the first wrong byte, found by trying every length, and how the stream ends. */
 function model(stream: Buffer): [string, SocketErrorCode | undefined] {
   let valid = stream.length;
   while (!isUtf8(stream.subarray(0, valid))) valid--;
@@ -35,7 +34,7 @@ function model(stream: Buffer): [string, SocketErrorCode | undefined] {
   return [stream.toString('utf8', 0, valid), error];
 }
 
-/** Bytes at the limits of UTF-8, and characters of each length. */
+/** Bytes near the limits of UTF-8, and characters of each length. */
 const hostile = (): fc.Arbitrary<Buffer> =>
   fc
     .array(
@@ -58,8 +57,8 @@ const hostile = (): fc.Arbitrary<Buffer> =>
     )
     .map((pieces) => Buffer.concat(pieces.map((piece) => Buffer.from(piece as string))));
 
-describe('text', () => {
-  it('D1: characters are never split, and the text is the same for every chunking', () => {
+describe('the text codec', () => {
+  it('D1: never splits a character, and decodes to the same text for every chunking', () => {
     const stream = fc.string({ unit: 'binary', maxLength: 200 }).map((text) => Buffer.from(text));
     fc.assert(
       fc.property(stream, chunkSizes(), (stream, sizes) => {
@@ -70,7 +69,7 @@ describe('text', () => {
     );
   });
 
-  it('D1: invalid UTF-8 fails at the same byte for every chunking, after all the text before it', () => {
+  it('D1: fails at the same invalid byte for every chunking, after all the text before it', () => {
     fc.assert(
       fc.property(hostile(), chunkSizes(), (stream, sizes) => {
         const expected = model(stream);
@@ -103,7 +102,7 @@ describe('text', () => {
     expect(queue.length).toBe(0);
   });
 
-  it('D1: latin1 decodes each byte to one character, for every chunking', () => {
+  it('D1: decodes each byte in latin1 to one character, for every chunking', () => {
     const bytes = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes));
     fc.assert(
       fc.property(bytes, chunkSizes(), (stream, sizes) => {
@@ -123,7 +122,7 @@ describe('text', () => {
     }
   });
 
-  it('D2: text is received as it was sent, when joined', () => {
+  it('D2: decodes what it has encoded, when the messages are joined', () => {
     const values = fc.array(fc.string({ unit: 'binary', maxLength: 40 }), { maxLength: 20 });
     fc.assert(
       fc.property(values, chunkSizes(), (values, sizes) => {
@@ -149,7 +148,7 @@ describe('text', () => {
     ['a surrogate', [0xed, 0xa0]],
     ['a character over U+10FFFF', [0xf4, 0x90]],
     ['a character that another one interrupts', [0xe2, 0x82, 0x41]],
-  ])('D3: %s fails after the text before it, as soon as that is certain', (_, bad) => {
+  ])('D3: fails for %s as soon as that is certain, after the text before it', (_, bad) => {
     for (const before of ['', 'a', '€'.repeat(3_000)]) {
       const stream = Buffer.concat([Buffer.from(before), Buffer.from(bad)]);
       expect(read([stream])).toStrictEqual([before, 'ERR_FRAME_INVALID']);
@@ -158,7 +157,7 @@ describe('text', () => {
     }
   });
 
-  it('D3: at most three bytes wait for the rest of a character', () => {
+  it('D3: buffers at most three bytes of an incomplete character', () => {
     fc.assert(
       fc.property(hostile(), chunkSizes(), (stream, sizes) => {
         const queue = new ChunkQueue();
@@ -172,7 +171,7 @@ describe('text', () => {
     );
   });
 
-  it('D4: the end of the stream inside a character is ERR_FRAME_TRUNCATED', () => {
+  it('D4: fails with ERR_FRAME_TRUNCATED if the stream ends inside a character', () => {
     for (const character of ['é', '€', '😀']) {
       const stream = Buffer.from(`a${character}`);
       for (let cut = 2; cut < stream.length; cut++) {

@@ -11,7 +11,7 @@ const calls = fc.array(
   { maxLength: 60 },
 );
 
-it('behaves like push and shift of an array', () => {
+it('a Fifo behaves like push and shift of an array', () => {
   fc.assert(
     fc.property(calls, (sequence) => {
       const fifo = new Fifo<number>();
@@ -38,7 +38,7 @@ it('behaves like push and shift of an array', () => {
   );
 });
 
-it('frees the memory of removed items', () => {
+it('a Fifo frees the memory of removed items', () => {
   const fifo = new Fifo<number>();
   for (let i = 0; i < 100_000; i++) {
     fifo.push(i);

@@ -6,18 +6,16 @@ import { SocketError } from '../../src/errors/socket-error.js';
 const phases = ['open', 'draining', 'closing', 'aborted', 'closed'] as const;
 type Phase = (typeof phases)[number];
 
-/** A line of the table. */
 interface Transition {
   readonly input: string;
   readonly phases: readonly Phase[];
   readonly condition: string;
   readonly actions: readonly string[];
   readonly next: Phase | undefined;
-  /** The input whose lines apply instead. */
+  /** The table says `as …` here: the lines of this input apply. */
   readonly as: string | undefined;
 }
 
-/** One call of an input, with its arguments. */
 interface Call {
   readonly input: string;
   readonly hasReader: boolean;
@@ -28,7 +26,6 @@ interface Call {
   apply(state: CloseState): readonly CloseAction[];
 }
 
-/** The fields of the machine. */
 interface Fields {
   readonly phase: Phase;
   readonly receiving: 'open' | 'finished';
@@ -66,7 +63,7 @@ function isEndDue({ endsWithPeer, receiving }: Fields, { hasReader, hasSuccessor
   return endsWithPeer && receiving === 'finished' && (!hasReader || hasSuccessor);
 }
 
-/** Reads the table in the comment of `CloseState`. */
+/** Reads the table from the comment of `CloseState`. */
 function readTable(): Transition[] {
   const source = readFileSync(new URL('../../src/connection/close-state.ts', import.meta.url), 'utf8');
   const block = /```text\n(.*?)```/s.exec(source)?.[1];
@@ -77,7 +74,7 @@ function readTable(): Transition[] {
     const cells = starts.map((start, column) => line.slice(start, starts[column + 1]).trim());
     if (cells.join('') === '') continue;
     const last = rows.at(-1);
-    // A line without a phase continues the one before it.
+    // A line without a phase continues the previous line.
     if (cells[1] === '')
       for (const [column, cell] of cells.entries()) last![column] = `${last![column]!} ${cell}`.trim();
     else rows.push([cells[0] === '' ? last![0]! : cells[0]!, ...cells.slice(1)]);
@@ -104,7 +101,6 @@ function readPhases(cell: string): readonly Phase[] {
   return named as Phase[];
 }
 
-/** Every input with every combination of its arguments. */
 function allCalls(): Call[] {
   const calls: Call[] = [];
   const no = { hasReader: false, hasSuccessor: false, isBusy: false, limit: undefined, error: undefined };
@@ -155,7 +151,7 @@ function allCalls(): Call[] {
   return calls;
 }
 
-/** Every state that any sequence of inputs leads to. */
+/** Every state that some sequence of inputs leads to. */
 function allStates(calls: readonly Call[]): CloseState[] {
   const states = new Map<string, CloseState>();
   const found = [true, false].map((halfOpen) => new CloseState({ halfOpen, closeTimeout }));
@@ -185,12 +181,11 @@ function copyOf(state: CloseState): CloseState {
   return Object.assign(new CloseState({ halfOpen: false, closeTimeout }), state);
 }
 
-describe('the table of the close state', () => {
+describe('the table in the comment of CloseState', () => {
   const table = readTable();
   const calls = allCalls();
   const used = new Set<Transition>();
 
-  /** Returns the line that applies, if there is one. */
   function find(fields: Fields, call: Call): Transition | undefined {
     const line = table.find(
       ({ input, phases: allowed, condition }) =>
@@ -201,11 +196,11 @@ describe('the table of the close state', () => {
     return find(fields, { ...call, input: line.as, error: call.error ?? fields.reason?.error });
   }
 
-  it('has the conditions that the test knows', () => {
+  it('contains exactly the conditions that this test knows', () => {
     expect(new Set(table.map(({ condition }) => condition))).toEqual(new Set(Object.keys(conditions)));
   });
 
-  it('has every input of the class', () => {
+  it('contains every input of the class', () => {
     const inner = ['constructor', 'isEndDue', 'finishSending', 'announceFirst', 'abort'];
     const members = Object.entries(Object.getOwnPropertyDescriptors(CloseState.prototype));
     const methods = members
@@ -215,7 +210,7 @@ describe('the table of the close state', () => {
     expect(new Set(calls.map(({ input }) => input))).toEqual(new Set(methods));
   });
 
-  it('says what each input does in each state', () => {
+  it('matches what each input does in each state', () => {
     const states = allStates(calls);
     expect(new Set(states.map((state) => fieldsOf(state).phase))).toEqual(new Set(phases));
     for (const start of states) {

@@ -25,11 +25,9 @@ const inputs = [
 ] as const;
 type Input = (typeof inputs)[number];
 
-/** A connection without a socket. It performs the actions, and records their effects. */
 class Driver {
   readonly state: CloseState;
   readonly performed: CloseAction['do'][] = [];
-  /** The errors of all failures so far. */
   readonly failures: SocketError[] = [];
   readers = 1;
   busy = 0;
@@ -41,7 +39,7 @@ class Driver {
   hasClaimTimer = false;
   hasHalfOpenTimer = false;
   isSocketClosed = false;
-  /** The end of the stream that the readers get. */
+  /** How the received stream ended for the readers. */
   end: 'open' | 'fin' | SocketError = 'open';
   isPeerFinished = false;
   private drainChecks = 0;
@@ -90,7 +88,7 @@ class Driver {
         if (this.hasCloseTimer) this.perform(state.fail(this.error('ERR_TIMEOUT_CLOSE')));
         return;
       case 'bad frame':
-        // Nothing is decoded without a reader, nor after a bad frame.
+        // The connection decodes nothing without a reader.
         if (this.readers > 0) this.perform(state.badFrame(this.error('ERR_FRAME_INVALID')));
         return;
       case 'peer finishes':
@@ -133,14 +131,13 @@ class Driver {
     }
   }
 
-  /** The transport emits `close` once, after both FINs, a reset or a failure. */
   closeSocket(error?: SocketError): void {
     if (this.isSocketClosed) return;
     this.isSocketClosed = true;
     this.perform(this.state.socketClosed(error));
   }
 
-  /** Lets everything happen that is due: the FIN is sent, the work ends, the readers leave, and the timers fire. */
+  /** Lets everything due happen: the FIN is sent, the work ends, the readers leave, and the timers fire. */
   settle(): void {
     const steps: Input[] = ['flush', 'work ends', 'reader leaves', 'other events', 'time out'];
     for (let round = 0; round < 20; round++) for (const step of steps) this.input(step);
@@ -158,13 +155,13 @@ class Driver {
         this.finsAsked++;
         return;
       case 'reset':
-        // C6, C12: a socket whose sides have both finished is reset only after a failure.
+        // C6, C12: every reset follows a failure.
         expect(this.state.failure).toBeDefined();
         expect(this.isAborted).toBe(false);
         this.isAborted = true;
         return;
       case 'release':
-        // C11: only after a FIN.
+        // C11: the connection is released only after its FIN.
         expect(this.finsSent).toBe(1);
         this.isAborted = true;
         return;
@@ -212,7 +209,7 @@ class Driver {
 
 const sequences = fc.array(fc.constantFrom(...inputs), { maxLength: 30 });
 
-/** Runs a sequence of inputs, with a check after each. */
+/** Runs the inputs with all options, and checks after each input. */
 function run(steps: readonly Input[], check: (driver: Driver, step: Input) => void, settle = true): void {
   for (const halfOpen of [false, true]) {
     for (const hasSuccessor of [false, true]) {
@@ -242,8 +239,8 @@ function after(...steps: Input[]): Driver {
   return driver;
 }
 
-describe('the close state, for every sequence of inputs', () => {
-  it('C6: asks for at most one FIN', () => {
+describe('CloseState, for every sequence of inputs,', () => {
+  it('C6: sends at most one FIN', () => {
     always(({ finsAsked, finsSent }) => {
       expect(finsAsked).toBeLessThanOrEqual(1);
       expect(finsSent).toBeLessThanOrEqual(finsAsked);
@@ -256,7 +253,7 @@ describe('the close state, for every sequence of inputs', () => {
     });
   });
 
-  it('C12: the first failure stands, unless there is a better reason for the same end', () => {
+  it('C12: keeps the first failure, unless a frame error or a reset explains it better', () => {
     fc.assert(
       fc.property(sequences, (steps) => {
         let first: { readonly kind: string; readonly error: SocketError } | undefined;
@@ -277,7 +274,7 @@ describe('the close state, for every sequence of inputs', () => {
     );
   });
 
-  it('C12: without a failure, both sides have finished', () => {
+  it('C12: reports no failure only if both sides have finished', () => {
     always(({ state, outcomes, isPeerFinished, finsSent }) => {
       if (outcomes === 0 || state.failure !== undefined) return;
       expect(isPeerFinished).toBe(true);
@@ -285,7 +282,7 @@ describe('the close state, for every sequence of inputs', () => {
     });
   });
 
-  it('C8: the readers of an aborted connection get an error, unless they already had an end', () => {
+  it('C8: fails the readers of an aborted connection, unless they already had an end', () => {
     always(({ isAborted, performed, end }) => {
       if (!isAborted) return;
       const hadEnd = performed.includes('finishInput') || performed.includes('stopInput');
@@ -293,7 +290,7 @@ describe('the close state, for every sequence of inputs', () => {
     });
   });
 
-  it('C11: a connection that closes, drains or has a bad frame has a time limit', () => {
+  it('C11: limits the time of a connection that closes, drains or has received a bad frame', () => {
     always(({ performed, hasCloseTimer }) => {
       if (performed.includes('lingerInput') || performed.includes('stopInput')) {
         expect(hasCloseTimer || performed.includes('reset') || performed.includes('release')).toBe(true);
@@ -301,7 +298,7 @@ describe('the close state, for every sequence of inputs', () => {
     });
   });
 
-  it('C11, S7: it ends after its work and its readers, even if the peer does nothing', () => {
+  it('C11, S7: ends after its work and its readers, even if the peer does nothing', () => {
     fc.assert(
       fc.property(
         sequences,
@@ -318,14 +315,14 @@ describe('the close state, for every sequence of inputs', () => {
     );
   });
 
-  it('C7: halfOpenTimeout limits a sending side that continues after the peer, unless another limit does', () => {
+  it('C7: always limits the time of a sending side that continues after the peer has finished', () => {
     always(({ state, isPeerFinished, end, finsSent, hasHalfOpenTimer, hasCloseTimer }) => {
       if (!isPeerFinished || end !== 'fin' || state.isOver || finsSent > 0) return;
       expect(hasHalfOpenTimer || hasCloseTimer).toBe(true);
     });
   });
 
-  it('C20: destroy resets, even after the FIN, unless the connection is over', () => {
+  it('C20: resets on destroy, even after the FIN, unless the connection is over', () => {
     fc.assert(
       fc.property(sequences, (steps) => {
         const driver = after(...steps);
@@ -338,7 +335,7 @@ describe('the close state, for every sequence of inputs', () => {
     );
   });
 
-  it('after the outcome, it only fails readers that still read received data', () => {
+  it('does nothing after the outcome but notify readers that still read received data', () => {
     fc.assert(
       fc.property(sequences, sequences, (steps, later) => {
         const driver = after(...steps);
@@ -354,15 +351,15 @@ describe('the close state, for every sequence of inputs', () => {
   });
 });
 
-describe('the close state', () => {
-  it('C16: the sending side ends after the peer, when the last reader has left', () => {
+describe('CloseState', () => {
+  it('C16: ends the sending side when the peer has finished and the last reader has left', () => {
     const driver = after('peer finishes');
     expect(driver.finsAsked).toBe(0);
     driver.input('reader leaves');
     expect(driver.finsAsked).toBe(1);
   });
 
-  it('C7: with halfOpen, the sending side stays open after the peer has ended', () => {
+  it('C7: keeps the sending side open with halfOpen when the peer has ended', () => {
     const driver = new Driver(true, false);
     driver.input('peer finishes');
     driver.input('reader leaves');
@@ -370,7 +367,7 @@ describe('the close state', () => {
     expect(driver.hasHalfOpenTimer).toBe(true);
   });
 
-  it('I2: the sending side stays open if a Node stream has to end it', () => {
+  it('I2: keeps the sending side open if a Node stream has to end it', () => {
     const driver = new Driver(false, false);
     driver.state.keepSendingAfterPeer();
     driver.input('peer finishes');
@@ -378,20 +375,20 @@ describe('the close state', () => {
     expect(driver.finsAsked).toBe(0);
   });
 
-  it('K4: the sending side does not wait for a reader if another connection follows', () => {
+  it('K4: ends the sending side without waiting for a reader if another connection follows', () => {
     const driver = new Driver(false, true);
     driver.input('peer finishes');
     expect(driver.finsAsked).toBe(1);
   });
 
-  it('S6: completeAndClose waits for the last reader', () => {
+  it('S6: closes after completeAndClose when the last reader has left', () => {
     const driver = after('completeAndClose');
     expect(driver.performed).toEqual(['finishSending']);
     driver.input('reader leaves');
     expect(driver.performed).toEqual(['finishSending', 'stopClaimTimer', 'lingerInput', 'startCloseTimer']);
   });
 
-  it('S7: a drain waits for the work and the readers', () => {
+  it('S7: sends the FIN of a drain only when the work and the readers have ended', () => {
     const driver = after('work begins', 'drain', 'other events');
     expect(driver.finsAsked).toBe(0);
     for (const step of ['work ends', 'other events'] as const) driver.input(step);
@@ -400,7 +397,7 @@ describe('the close state', () => {
     expect(driver.finsAsked).toBe(1);
   });
 
-  it('D3: after a bad frame, the reply is still sent, and then the FIN', () => {
+  it('D3: sends the reply to a bad frame before the FIN', () => {
     const driver = after('bad frame');
     expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ERR_FRAME_INVALID' } });
     expect(driver.isAborted).toBe(false);
@@ -410,7 +407,7 @@ describe('the close state', () => {
     expect(driver.outcomes).toBe(1);
   });
 
-  it('T5: an incomplete frame replaces the cut-off as the reason', () => {
+  it('T5: reports an incomplete frame instead of the cut-off', () => {
     const state = new CloseState({ halfOpen: false, closeTimeout: 0 });
     const cut = new SocketError('ERR_TLS', 'the stream was cut off');
     const frame = new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame');
@@ -422,29 +419,29 @@ describe('the close state', () => {
     expect(state.peerEndDelivered(false, false)).toEqual([]);
   });
 
-  it('T5: without an incomplete frame, the cut-off fails the connection once its readers are notified', () => {
+  it('T5: fails a connection that was cut off between frames once its readers are notified', () => {
     const driver = after('peer is cut off');
     expect(driver.performed).toEqual(['failInput', 'reset', 'failInput']);
   });
 
-  it('C11: after closeTimeout, a peer that reads slowly still gets everything sent before the FIN', () => {
+  it('C11: releases the socket at closeTimeout if the FIN was sent, and resets it otherwise', () => {
     expect(after('close', 'flush', 'time out').performed.at(-2)).toBe('release');
     expect(after('close', 'time out').performed.at(-2)).toBe('reset');
   });
 
-  it('C22: claimTimeout limits a connection without a reader, unless it is closing', () => {
+  it('C22: limits a connection without a reader by claimTimeout, unless it is closing', () => {
     expect(after('reader leaves').hasClaimTimer).toBe(true);
     expect(
       after('reader leaves', 'close', 'flush').performed.filter((action) => action === 'startClaimTimer'),
     ).toHaveLength(1);
   });
 
-  it("C12: a peer's reset that arrived before destroy is the reason", () => {
+  it('C12: reports a reset by the peer that arrived before destroy', () => {
     const driver = after('destroy', 'socket fails');
     expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ECONNRESET' } });
   });
 
-  it('C12: a socket that closes before both sides have finished has failed', () => {
+  it('C12: reports a failure if the socket closes before both sides have finished', () => {
     const driver = after('close', 'flush');
     driver.closeSocket();
     expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ECONNABORTED' } });

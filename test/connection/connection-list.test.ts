@@ -7,7 +7,7 @@ interface Member extends Listed<Member> {
   readonly number: number;
 }
 
-it('S1: lists its members in the order of addition, as its Set does, whenever that is first read', () => {
+it('S1: a connection list and its Set have the members in the order of addition, whenever they are first read', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(7)), fc.nat(20), (numbers, firstRead) => {
       const members = Array.from({ length: 8 }, (_, number): Member => ({
@@ -36,7 +36,7 @@ it('S1: lists its members in the order of addition, as its Set does, whenever th
   );
 });
 
-it('S18: a removed member has no links to the others', () => {
+it('S18: a member removed from a connection list has no links to the others', () => {
   const [one, other, third] = [0, 1, 2].map((number): Member => ({ number, earlier: undefined, later: undefined }));
   const list = new ConnectionList<Member>();
   for (const member of [one!, other!, third!]) list.add(member);

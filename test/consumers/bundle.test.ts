@@ -14,8 +14,8 @@ beforeAll(() => cp(fileURLToPath(new URL('programs', import.meta.url)), project,
 it.each([
   ['esm', 'mjs'],
   ['cjs', 'cjs'],
-] as const)('a bundle by esbuild runs without any package (%s)', async (format, extension) => {
-  // Outside the project, so that no package can be found there.
+] as const)('an esbuild bundle runs without any installed package (%s)', async (format, extension) => {
+  // No package can be found from this folder.
   const outfile = join(await freshFolder(), `echo.${extension}`);
   await build({
     absWorkingDir: project,

@@ -15,7 +15,7 @@ const compilers = [
 
 beforeAll(() => cp(fileURLToPath(new URL('programs', import.meta.url)), project, { recursive: true }));
 
-/** The messages of a compiler for some of the programs, with every strict check, for declarations too. */
+/** Returns the compiler's messages for some of the programs, with every strict check. */
 async function said(compiler: string, options: readonly string[]): Promise<string> {
   const strict = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--noImplicitOverride'];
   const command = [

@@ -17,7 +17,7 @@ const walks = ['How a chunk comes in', 'How a value goes out'].map((heading) => 
 });
 
 describe('docs/architecture.md', () => {
-  it('says where to look', () => {
+  it('lists folders and walks', () => {
     expect(files.length).toBeGreaterThan(30);
   });
 
@@ -25,7 +25,7 @@ describe('docs/architecture.md', () => {
     expect(existsSync(`${root}src/${file}`)).toBe(true);
   });
 
-  it.each(walks)('$heading: at most 15 functions in 8 files, all of which exist', ({ steps }) => {
+  it.each(walks)('describes "$heading" in at most 15 functions of 8 files, all of which exist', ({ steps }) => {
     expect(steps.length).toBeGreaterThan(10);
     expect(steps.length).toBeLessThanOrEqual(15);
     expect(new Set(steps.map(({ file }) => file)).size).toBeLessThanOrEqual(8);

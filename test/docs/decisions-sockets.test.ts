@@ -9,7 +9,7 @@ import { until } from '../support/scheduling/event-loop.js';
 import { text, addressOf } from '../support/docs/decision-tests.js';
 
 describe.each(places)('a server over $name', (place) => {
-  it('S10: listening completes when the last subscriber leaves, and emits the next address later', async () => {
+  it('S10: completes listening when the last subscriber leaves, and emits the next address later', async () => {
     const server = listen(await place.address(), place.options);
     for (let run = 0; run < 2; run++) {
       const serving = record(server);
@@ -20,14 +20,14 @@ describe.each(places)('a server over $name', (place) => {
     }
   });
 
-  it('S10: listening completes on shutdown, even if the server never listened', async () => {
+  it('S10: completes listening on shutdown, even if it never listened', async () => {
     const server = listen(await place.address(), place.options);
     const addresses = record(server.listening);
     await server.shutdown();
     expect([addresses.values, addresses.endings]).toEqual([[], ['complete']]);
   });
 
-  it('S11: a failure to bind is reported at once, even while the server is held, and listening completes (S10)', async () => {
+  it('S11: reports a failed bind at once, even while it is held, and completes listening (S10)', async () => {
     const { address } = await serverAt(place, () => undefined);
     const server = listen(address, place.options);
     const hold = server.hold();
@@ -38,7 +38,7 @@ describe.each(places)('a server over $name', (place) => {
     hold.release();
   });
 
-  it('S11: the end by shutdown is reported at once, even while the server is held', async () => {
+  it('S11: completes at once after a shutdown, even while it is held', async () => {
     const server = listen(await place.address(), place.options);
     const hold = server.hold();
     const serving = record(server);
@@ -50,7 +50,7 @@ describe.each(places)('a server over $name', (place) => {
 });
 
 describe.each(places)('a client over $name', (place) => {
-  it('K8: a client can be subscribed to again after its end, and dials anew', async () => {
+  it('K8: dials again if it is subscribed to after its end', async () => {
     const { address } = await serverAt(place, ({ data }) => data.subscribe(data), text);
     const client = connect(address, { ...place.options, ...text });
     for (const run of [1, 2]) {
@@ -61,12 +61,12 @@ describe.each(places)('a client over $name', (place) => {
       client.data.complete();
       expect(await received.end()).toBe('complete');
       expect(await states.end()).toBe('complete');
-      // This value goes out on the next connection.
+      // The next connection sends this value.
       client.data.next(`after ${run}`);
     }
   });
 
-  it('K8: a client can be subscribed to again within the notification of its end', async () => {
+  it('K8: dials again if it is subscribed to during the notification of its end', async () => {
     const { address } = await serverAt(place, (connection) => void connection.close());
     const client = connect(address, place.options);
     const states = record(client.pipe(repeat(3)));
@@ -75,7 +75,7 @@ describe.each(places)('a client over $name', (place) => {
     expect(states.values.map(({ status }) => status)).toEqual([...run, ...run, ...run]);
   });
 
-  it('K18: each connection is prepared before anything else is sent or received', async () => {
+  it('K18: prepares each connection before anything else is sent or received', async () => {
     const heard: string[] = [];
     const { address } = await serverAt(
       place,
@@ -106,7 +106,7 @@ describe.each(places)('a client over $name', (place) => {
     expect(heard).toEqual(['login', 'one', 'login']);
   });
 
-  it('K18: if `prepare` fails, the attempt fails', async () => {
+  it('K18: reports a failed attempt if prepare fails', async () => {
     const { address } = await serverAt(place, ({ data }) => data.subscribe(data));
     const cause = new Error('refused');
     for (const prepare of [() => throwError(() => cause), () => Promise.reject(cause)]) {
@@ -118,7 +118,7 @@ describe.each(places)('a client over $name', (place) => {
     expect(await lost.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'lost' });
   });
 
-  it('K19: open returns the first connection, and keeps the client subscribed until that connection ends', async () => {
+  it('K19: open() returns the first connection, and keeps the client subscribed until it ends', async () => {
     const { server, address } = await serverAt(place, ({ data }) => data.subscribe(data), text);
     const client = connect(address, { ...place.options, ...text });
     const connection = await client.open();
@@ -134,11 +134,11 @@ describe.each(places)('a client over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('K19: open rejects if the client cannot connect', async () => {
+  it('K19: open() rejects if the client cannot connect', async () => {
     await expect(connect(await addressOf(place), place.options).open()).rejects.toThrow(SocketError);
   });
 
-  it('K9: send settles once a client that is connecting is connected', async () => {
+  it('K9: send() settles once a connecting client is connected', async () => {
     const { address } = await serverAt(place, ({ data }) => data.subscribe(data), text);
     const client = connect(address, { ...place.options, ...text });
     const events: string[] = [];
@@ -148,7 +148,7 @@ describe.each(places)('a client over $name', (place) => {
     states.subscription.unsubscribe();
   });
 
-  it('K9: send settles at once on a client without a subscriber', async () => {
+  it('K9: send() settles at once if the client has no subscriber', async () => {
     const { address } = await serverAt(place, ({ data }) => data.subscribe(data), text);
     const client = connect(address, { ...place.options, ...text });
     await client.data.send('hello');

@@ -23,7 +23,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { text, addressOf } from '../support/docs/decision-tests.js';
 
 describe('addresses', () => {
-  it('A6: parseAddress accepts what it returns, and refuses an unknown member', () => {
+  it('A6: parseAddress accepts the address it has returned, and refuses an unknown member', () => {
     const address = parseAddress('tls://[::1]:443');
     expect(parseAddress(address)).toEqual(address);
     const withMore = { port: 7000, address: '0.0.0.0' } as AddressInput;
@@ -33,7 +33,7 @@ describe('addresses', () => {
 });
 
 describe.each(places)('Flow over $name', (place) => {
-  it('F9: subscribe emits nothing within its call, so that others can join; release may', async () => {
+  it('F9: emits nothing during subscribe, so that others can join, but may emit during release', async () => {
     const { near, far } = await pairAt(place, text);
     far.data.next('one');
     far.data.next('two');
@@ -52,7 +52,7 @@ describe.each(places)('Flow over $name', (place) => {
     expect(first.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F10: while a Flow is held, its end waits until its values have been emitted', async () => {
+  it('F10: reports the end of a held Flow only after its values have been emitted', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -65,7 +65,7 @@ describe.each(places)('Flow over $name', (place) => {
     expect([received.values, received.endings]).toEqual([['last'], ['complete']]);
   });
 
-  it('F10: a local destroy is reported at once, and drops buffered values', async () => {
+  it('F10: reports a local destroy at once, and drops buffered values', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -77,7 +77,7 @@ describe.each(places)('Flow over $name', (place) => {
     expect(received.values).toEqual([]);
   });
 
-  it('F11: a Hold outlives subscriptions, and can precede them', async () => {
+  it('F11: keeps a Hold that was taken before a subscription, and across subscriptions', async () => {
     const { near, far } = await pairAt(place, text);
     const hold = near.data.hold();
     const first = record(near.data);
@@ -93,7 +93,7 @@ describe.each(places)('Flow over $name', (place) => {
 });
 
 describe.each(places)('a connection over $name', (place) => {
-  it('C14: a slow peer costs its own connection maxBuffered and one value, and delays no other', async () => {
+  it('C14: buffers at most maxBuffered and one value for a slow peer, and delays no other connection', async () => {
     const { server, address } = await serverAt(place, () => undefined, { ...text, maxBuffered: 100_000 });
     const slow = await clientAt(place, address, text);
     const quick = await clientAt(place, address, text);
@@ -116,7 +116,7 @@ describe.each(places)('a connection over $name', (place) => {
     hold.release();
   });
 
-  it('C15: of several views, the newest with a subscriber reads, then the previous one continues', async () => {
+  it('C15: lets the newest view with a subscriber read, and then the previous view', async () => {
     const { near, far } = await pairAt(place, text);
     const messages = record(near.data);
     far.data.next('to data');
@@ -139,7 +139,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(chunks.values).toHaveLength(1);
   });
 
-  it('C15: values sent on several views go out in order', async () => {
+  it('C15: sends the values of several views in order', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(far.data);
     near.data.next('one');
@@ -149,7 +149,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(await received.count(3)).toEqual(['one', 'two', 'three']);
   });
 
-  it('C16: without halfOpen, an answer to the last message is sent, then the sending side ends', async () => {
+  it('C16: without halfOpen, sends an answer to the last message, then ends its sending side', async () => {
     const { near, far } = await pairAt(place, { ...text, halfOpen: false });
     const received = record(far.data);
     record(near.data, (line) => near.data.next(`${line}!`));
@@ -164,7 +164,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(received.values).toEqual(['last!']);
   });
 
-  it('C16: without halfOpen or a reader, the sending side ends at the FIN', async () => {
+  it('C16: without halfOpen and a reader, ends its sending side at the FIN', async () => {
     const { near, far } = await pairAt(place, { ...text, halfOpen: false });
     const received = record(far.data);
     near.data.next('unasked');
@@ -176,7 +176,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(await record(near.data).count(1)).toEqual(['unread']);
   });
 
-  it('C17: a subscriber that does not hold gets what arrives while the connection closes', async () => {
+  it('C17: still emits the values that arrive while it closes, if its subscriber is not held', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const closed = near.close();
@@ -187,7 +187,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect([received.values, received.endings]).toEqual([['still'], ['complete']]);
   });
 
-  it('C17: input that arrives while the connection closes is discarded if no subscriber reads it', async () => {
+  it('C17: discards the values that arrive while it closes if its subscriber is held', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -202,7 +202,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect([received.values, received.endings]).toEqual([[], ['complete']]);
   });
 
-  it('C18: a burst over maxBuffered that the kernel can take is not an overflow', async () => {
+  it('C18: accepts a burst over maxBuffered that the kernel can take', async () => {
     const { near, far } = await pairAt(place, { ...text, maxBuffered: 1_000 });
     const received = record(far.data);
     for (let line = 0; line < 20; line++) near.data.next('x'.repeat(99));
@@ -210,7 +210,7 @@ describe.each(places)('a connection over $name', (place) => {
     await received.count(20);
   });
 
-  it('C19: bytes are kept by reference until they are written', async () => {
+  it('C19: keeps sent bytes by reference until they are written', async () => {
     const { near, far } = await pairAt(place);
     const bytes = Buffer.alloc(8_192, 'a');
     near.data.next(bytes);
@@ -221,14 +221,14 @@ describe.each(places)('a connection over $name', (place) => {
     expect(received).toBe('b'.repeat(8_192));
   });
 
-  it('C21: writable emits false and completes when nothing more can be sent', async () => {
+  it('C21: emits false on writable, and completes it, when nothing more can be sent', async () => {
     const { near } = await pairAt(place, text);
     const writable = record(near.data.writable);
     near.data.complete();
     expect([writable.values, writable.endings]).toEqual([[true, false], ['complete']]);
   });
 
-  it('C21: a highWaterMark over maxBuffered counts as maxBuffered', async () => {
+  it('C21: treats a highWaterMark over maxBuffered as maxBuffered', async () => {
     const options = { ...place.options, maxBuffered: 1_000, highWaterMark: 1_000_000 };
     const { data } = connect(await addressOf(place), options);
     const writable = record(data.writable);
@@ -256,7 +256,7 @@ describe.each(places)('the end of a connection over $name', (place) => {
     ]);
   });
 
-  it('C26: a body is the next bytes, as many as requested, and the bytes after it belong to the next reader', async () => {
+  it('C26: a body reads exactly the requested bytes, and the next reader gets the bytes after it', async () => {
     const { near, far } = await pairAt(place);
     const body = Buffer.alloc(300_000, 'abc');
     far.data.next('300000\n');
@@ -289,7 +289,7 @@ describe.each(places)('the end of a connection over $name', (place) => {
     });
   });
 
-  it('C28: how a connection ended includes the connection, which JSON leaves out', async () => {
+  it('C28: the outcome of a connection includes the connection, which JSON leaves out', async () => {
     const server = listen(await place.address(), { ...place.options, ...text });
     onTestFinished(() => server.shutdown());
     const log = record(server.pipe(serve(({ data }) => data)));
@@ -301,7 +301,7 @@ describe.each(places)('the end of a connection over $name', (place) => {
     expect(JSON.parse(JSON.stringify(closed))).toEqual({ reason: 'finished', bytesRead: 0, bytesWritten: 0 });
   });
 
-  it('C29: the end of a block shuts a server down and closes a connection', async () => {
+  it('C29: the end of a using block shuts a server down and closes a connection', async () => {
     let serving: Promise<unknown>;
     let closed: Promise<unknown>;
     {
@@ -334,8 +334,8 @@ describe.each(places)('the end of a connection over $name', (place) => {
   });
 });
 
-describe('silence, in virtual time', () => {
-  /** When and how a client's connection failed, if the server sends nothing and the client asks every 40 ms. */
+describe('a silent server, in virtual time,', () => {
+  /** When and how a client's connection failed if the server sends nothing and the client sends every 40 ms. */
   function silence(options: ConnectOptions, heldFor = 0): string[] {
     const events: string[] = [];
     const scheduler = new TestScheduler(() => undefined);
@@ -366,18 +366,18 @@ describe('silence, in virtual time', () => {
     return events;
   }
 
-  it('C27: receiveTimeout notices a peer that is silent although it is asked, and idleTimeout does not', () => {
+  it('C27: is noticed by receiveTimeout while the client sends, but not by idleTimeout', () => {
     expect(silence({ receiveTimeout: 100 })).toEqual(['ERR_TIMEOUT_RECEIVE at 100']);
     expect(silence({ idleTimeout: 100 })).toEqual(['ERR_CLOSED at 990']);
   });
 
-  it('C27: time in which this side is not ready to read does not count', () => {
+  it('C27: is not noticed by receiveTimeout while the client is not ready to read', () => {
     expect(silence({ receiveTimeout: 100 }, 500)).toEqual(['ERR_TIMEOUT_RECEIVE at 600']);
   });
 });
 
 describe('a unix socket', () => {
-  it('C20: to the peer, a destroyed connection looks as if it had ended cleanly', async () => {
+  it('C20: shows its peer a clean end when the connection is destroyed', async () => {
     const { address } = await serverAt(unix, (connection) => connection.destroy());
     expect(await readAll(await rawClient(address))).toHaveLength(0);
   });

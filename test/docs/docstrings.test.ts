@@ -8,9 +8,8 @@ const entries = ['src/index.ts', 'src/codecs/index.ts', 'src/interop/index.ts', 
 
 interface Item {
   readonly name: string;
-  /** The tags of its comment, with their text. */
   readonly tags: readonly string[];
-  /** The parameters that the comment documents, and those of the declaration. */
+  /** The parameters that the comment documents, and the parameters of the declaration. */
   readonly documented: readonly string[];
   readonly parameters: readonly string[];
 }
@@ -23,7 +22,6 @@ const program = ts.createProgram(
 );
 const checker = program.getTypeChecker();
 
-/** The comment right before a declaration, if there is one. */
 function commentOf(node: ts.Node): string | undefined {
   const text = node.getSourceFile().text;
   const comments = ts.getLeadingCommentRanges(text, node.pos) ?? [];
@@ -42,7 +40,6 @@ function item(name: string, node: ts.Node, comment: string, parameters: readonly
   };
 }
 
-/** The items of one declaration: itself and its public members. */
 function itemsOf(name: string, node: ts.Declaration): Item[] {
   const comment = commentOf(ts.isVariableDeclaration(node) ? node.parent.parent : node) ?? '';
   if (/@internal|@deprecated/.test(comment) || isHidden(node)) return [];
@@ -55,7 +52,7 @@ function itemsOf(name: string, node: ts.Declaration): Item[] {
   const seen = new Set<string>();
   const inner = members.flatMap((member) => {
     const own = member.name?.getText() ?? 'constructor';
-    // For overloads, the first one that is not deprecated counts.
+    // An overloaded function is documented at its first overload that is not deprecated.
     if (seen.has(own)) return [];
     const documented = itemsOf(`${name}.${own}`, member);
     if (documented.length > 0) seen.add(own);
@@ -79,7 +76,7 @@ const items = entries.flatMap((entry) => {
 });
 
 describe('the comment of each public item', () => {
-  it('is found for most items', () => {
+  it('exists for most items', () => {
     expect(items.length).toBeGreaterThan(100);
   });
 

@@ -16,7 +16,7 @@ const sockets = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
 
 afterAll(() => rm(sockets, { recursive: true }));
 
-/** Runs a program of the guide, at addresses of this test, with the certificate that the guide created. */
+/** Runs a program of the guide at this test's address, with the certificate that the guide created. */
 async function run(name: string, port = 0, host = '127.0.0.1'): Promise<Program> {
   const moved = Array.from(programs, ([file, text]): [string, string] => [
     file,
@@ -29,7 +29,6 @@ async function run(name: string, port = 0, host = '127.0.0.1'): Promise<Program>
   return program([join(await install(new Map([...moved, ['server.key', key], ['server.pem', cert]])), name)]);
 }
 
-/** The port that a server of the guide has printed. */
 async function portOf(server: Program): Promise<number> {
   const [, port] = await server.until(/port: (\d+)/);
   return Number(port);
@@ -55,12 +54,12 @@ test('the programs of the guide and the README type-check', async () => {
   expect(typeErrors(new Map([['wrong.ts', wrong]]))).toEqual([expect.stringContaining("type 'number'")]);
 }, 60_000);
 
-test('the room of the guide is the room of the chat example', async () => {
+test("the guide's room is the chat example's room", async () => {
   const file = new URL('../../examples/chat/room.ts', import.meta.url);
   expect(programs.get('room.ts')).toBe(await readFile(file, 'utf8'));
 });
 
-test('echo.ts and client.ts talk to each other', async () => {
+test("the guide's echo.ts and client.ts exchange lines", async () => {
   const server = await run('echo.ts');
   expect(await answersTo(server, 'one\r\ntwo')).toEqual(['one', 'two']);
   const client = await run('client.ts', await portOf(server));
@@ -69,22 +68,22 @@ test('echo.ts and client.ts talk to each other', async () => {
   expect(client.lines.filter((line) => !/hello|world/.test(line))).toEqual(['connecting', 'connected', 'disconnected']);
 });
 
-test('ask.ts asks one question after another, and ends', async () => {
+test("the guide's ask.ts asks one question after another, and ends", async () => {
   const server = await run('echo.ts');
   const client = await run('ask.ts', await portOf(server));
   expect(await client.ended, client.errors).toBe(0);
   expect(client.lines).toEqual(['one', 'two']);
 });
 
-test('shout.ts answers in capitals', async () => {
+test("the guide's shout.ts answers in capitals", async () => {
   expect(await answersTo(await run('shout.ts'), 'one\ntwo\n')).toEqual(['ONE', 'TWO']);
 });
 
-test('answer.ts answers slowly, in order', async () => {
+test("the guide's answer.ts answers slowly, in order", async () => {
   expect(await answersTo(await run('answer.ts'), 'One\nTwo\n')).toEqual(['One? Yes.', 'Two? Yes.']);
 });
 
-test('serve.ts calculates, and survives invalid input', async () => {
+test("the guide's serve.ts calculates, and survives invalid input", async () => {
   const server = await run('serve.ts');
   expect(await answersTo(server, '1+2\n40+2\n')).toEqual(['3', '42']);
   await server.until(/^tcp:\/\/127\.0\.0\.1:\d+ finished after 9 bytes$/m);
@@ -95,7 +94,7 @@ test('serve.ts calculates, and survives invalid input', async () => {
   expect(await answersTo(server, '2+2\n')).toEqual(['4']);
 });
 
-test('strict.ts answers valid requests, and says why it ends', async () => {
+test("the guide's strict.ts answers valid requests, and says why a connection ends", async () => {
   const server = await run('strict.ts');
   expect(await answersTo(server, '{"add":[1,2]}\nnonsense\n{"add":[3]}\n')).toEqual([
     '{"sum":3}',
@@ -106,7 +105,7 @@ test('strict.ts answers valid requests, and says why it ends', async () => {
   await server.until(/^finished$/m);
 });
 
-test('checksum.ts reads a body in chunks, and notices if it is cut off', async () => {
+test("the guide's checksum.ts reads a body in chunks, and notices if the body is cut off", async () => {
   const server = await run('checksum.ts');
   const body = 'hello'.repeat(100_000);
   const hash = createHash('sha256').update(body).digest('hex');
@@ -116,7 +115,7 @@ test('checksum.ts reads a body in chunks, and notices if it is cut off', async (
   await server.until(/^failed$/m);
 });
 
-test('everybody.ts sends every message to everybody, and survives a killed client', async () => {
+test("the guide's everybody.ts sends every message to all clients, and survives a killed client", async () => {
   const server = await run('everybody.ts');
   const callers: Caller[] = [];
   for (let i = 0; i < 3; i++) {
@@ -134,7 +133,7 @@ test('everybody.ts sends every message to everybody, and survives a killed clien
   expect(await second.hear()).toBe('still here');
 });
 
-test('chat.ts has one room for both transports, until Ctrl-C', async () => {
+test("the guide's chat.ts has one room for both transports, until Ctrl-C", async () => {
   const server = await run('chat.ts');
   await server.until(/chat\.sock/);
   const ann = await dial(server);
@@ -157,7 +156,7 @@ test('chat.ts has one room for both transports, until Ctrl-C', async () => {
   expect(await ended, server.errors).toBe(0);
 });
 
-test('ticker.ts says goodbye at SIGTERM', async () => {
+test("the guide's ticker.ts says goodbye at SIGTERM", async () => {
   const server = await run('ticker.ts');
   const caller = await dial(server);
   expect(await caller.hear()).toBe('tick 0');
@@ -169,13 +168,13 @@ test('ticker.ts says goodbye at SIGTERM', async () => {
   expect(server.lines.at(-1)).toBe('finished');
 });
 
-test('room.test.ts passes', async () => {
+test("the guide's room.test.ts passes", async () => {
   const tests = await run('room.test.ts');
   expect(await tests.ended, tests.output).toBe(0);
   expect(tests.output).toMatch(/pass 1/);
 });
 
-test('local.ts admits its group, and nobody else', async () => {
+test("the guide's local.ts admits only its group", async () => {
   const server = await run('local.ts');
   await server.until(/chat\.sock/);
   const path = join(sockets, 'chat.sock');
@@ -185,7 +184,7 @@ test('local.ts admits its group, and nobody else', async () => {
   expect(await caller.hear()).toBe('hello');
 });
 
-test('secure.ts and secure-client.ts talk to each other, and to nobody else', async () => {
+test("the guide's secure.ts and secure-client.ts exchange lines, and no other client is served", async () => {
   const server = await run('secure.ts');
   const port = await portOf(server);
   const client = await run('secure-client.ts', port);
@@ -196,7 +195,7 @@ test('secure.ts and secure-client.ts talk to each other, and to nobody else', as
   await server.until(/TLS handshake failed/);
 });
 
-test('starttls.ts and starttls-client.ts upgrade to TLS, and nothing can be injected in between', async () => {
+test("the guide's starttls.ts and starttls-client.ts upgrade to TLS, and no injected bytes are accepted", async () => {
   const server = await run('starttls.ts');
   const port = await portOf(server);
   const client = await run('starttls-client.ts', port, 'localhost');
@@ -208,7 +207,7 @@ test('starttls.ts and starttls-client.ts upgrade to TLS, and nothing can be inje
   await server.until(/unencrypted bytes arrived after the command/);
 });
 
-test('behind.ts shows clients where they come from, as the proxy says', async () => {
+test("the guide's behind.ts shows the client addresses that the proxy names", async () => {
   const server = await run('behind.ts');
   const caller = await dial(server);
   await caller.say('PROXY TCP4 192.0.2.7 192.0.2.1 4711 7000\r\n');
@@ -218,7 +217,7 @@ test('behind.ts shows clients where they come from, as the proxy says', async ()
   await server.until(/^PROXY header: /m);
 });
 
-test('stay.ts dials until there is a server, and again when it is gone', async () => {
+test("the guide's stay.ts dials until a server listens, and dials again when the server is gone", async () => {
   const gone = net.createServer().listen(0, '127.0.0.1');
   await once(gone, 'listening');
   const { port } = gone.address() as net.AddressInfo;
@@ -240,7 +239,7 @@ test('stay.ts dials until there is a server, and again when it is gone', async (
   }
 });
 
-test('login.ts logs in on each connection before it asks', async () => {
+test("the guide's login.ts logs in on each connection before it asks", async () => {
   const server = net.createServer().listen(0, '127.0.0.1');
   onTestFinished(() => void server.close());
   await once(server, 'listening');
@@ -264,7 +263,7 @@ test('login.ts logs in on each connection before it asks', async () => {
   (await second).socket.destroy();
 });
 
-test('meter.ts reconnects when a device is silent', async () => {
+test("the guide's meter.ts reconnects when a device is silent", async () => {
   const server = net.createServer((socket) => socket.resume().on('error', () => undefined)).listen(0, '127.0.0.1');
   onTestFinished(() => void server.close());
   await once(server, 'listening');

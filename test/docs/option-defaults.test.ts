@@ -16,7 +16,7 @@ interface Documented {
   readonly unit: string | undefined;
 }
 
-/** The default of each option, according to the comments of an interface. */
+/** The documented default of each option of an interface. */
 function documented(name: string): Documented[] {
   const found = statements.find((node) => ts.isInterfaceDeclaration(node) && node.name.text === name);
   if (found === undefined || !ts.isInterfaceDeclaration(found)) throw new Error(`no interface ${name}`);
@@ -52,8 +52,8 @@ describe('the documented default', () => {
     expect(cases.length).toBeGreaterThan(30);
   });
 
-  it.each(cases)('of %s, %s, is the real one: %s', (role, name, text, unit, settings) => {
-    // If a documented default is a value, the settings have that value.
+  it.each(cases)('is right for %s and its option %s: %s', (role, name, text, unit, settings) => {
+    // If the documented default is a value, the settings have this value.
     if (name === 'codec' || name === 'transport') expect(valueOf(text)).toBeUndefined();
     else if (name === 'halfOpen') expect(text).toContain(`\`${String(settings[name])}\` for \`${role}\``);
     else expect(valueOf(text)).toBe(settings[name]);

@@ -7,7 +7,7 @@ import manifest from '../../package.json' with { type: 'json' };
 import { program } from '../examples/program.js';
 import { blocksOf, install } from '../support/docs/code-blocks.js';
 
-test('the example of the README does what it says', async () => {
+test("the README's example does what the README says", async () => {
   const blocks = await blocksOf('README.md');
   expect(blocks).toHaveLength(1);
   const [example = ''] = blocks;
@@ -17,7 +17,7 @@ test('the example of the README does what it says', async () => {
   await running.until(/^hello$/m);
 });
 
-test('the README names the versions that are installed and measured', async () => {
+test('the README names the installed and measured versions', async () => {
   const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
   const minor = (name: 'rxjs' | 'split2' | 'effect' | 'ws'): string =>
     manifest.devDependencies[name].split('.', 2).join('.');
@@ -25,7 +25,6 @@ test('the README names the versions that are installed and measured', async () =
   expect(readme).toContain(`Compared with Node 20, RxJS ${rxjs}, split2 ${split2}, Effect ${effect} and ws ${ws}.`);
 });
 
-/** A port that nobody listens on. */
 async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, 'localhost');
   await once(server, 'listening');

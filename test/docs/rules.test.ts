@@ -9,7 +9,7 @@ const rules = Array.from(page.matchAll(/^- \*\*([A-Z]\d+)\*\* \S/gm), ([, rule =
 /** The title of a test: a first argument, with a function or options after it. */
 const title = /\(\s*(['"`])(?<rule>[A-Z]\d+): .*?\1,\s*(?:async\b|\(|\w+ =>|\{)/g;
 
-/** The rules with which a test's title starts. */
+/** The rules that the titles of the tests start with. */
 const tested = new Set(
   readdirSync(`${root}test`, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.test.ts'))

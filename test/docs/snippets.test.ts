@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string): string => readFileSync(root + file, 'utf8');
 
-/** The files below a folder whose names end with `end`. */
 function filesIn(folder: string, end: string): string[] {
   const files = readdirSync(root + folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith(end));
   return files.sort().map((file) => `${folder}/${file}`);
@@ -18,9 +17,7 @@ interface Snippet {
 
 const fence = '```';
 
-/**
- * Every block of TypeScript in the comments of a source file, or in a page; for a diff, the code before and after it.
- */
+/** Every TypeScript block in a page or in the comments of a source file. A diff counts as two blocks. */
 function snippetsOf(file: string): Snippet[] {
   const text = file.endsWith('.md') ? read(file) : read(file).replace(/^ *\* ?/gm, '');
   const blocks = text.matchAll(new RegExp(`^${fence}(ts|diff)\n(.*?)^${fence}$`, 'gms'));
@@ -34,7 +31,7 @@ function snippetsOf(file: string): Snippet[] {
   }).flat();
 }
 
-/** Code without its imports and without what formatting may change: white space, and trailing commas. */
+/** Removes the imports and what a formatter may change: white space and trailing commas. */
 function bare(code: string): string {
   return code
     .replace(importing, '')
@@ -44,14 +41,14 @@ function bare(code: string): string {
 
 const importing = /^import (?:type )?\{([^}]*)\} from '([^']*)';$/gm;
 
-/** Every import, as `rxjs-sockets:listen`. */
+/** Lists every import, such as `rxjs-sockets:listen`. */
 function imports(code: string): string[] {
   return Array.from(code.matchAll(importing), ([, names = '', from = '']) =>
     names.split(',').map((name) => `${from}:${name.trim().replace(/^type /, '')}`),
   ).flat();
 }
 
-// All code in these files is compiled, linted and run by a test.
+// Other tests compile, lint and run all code in these files.
 const programs = ['test/docs/snippets', 'test/interop', 'examples']
   .flatMap((folder) => filesIn(folder, '.ts'))
   .map((file) => read(file))
@@ -62,12 +59,12 @@ const pages = readdirSync(`${root}docs`).filter((file) => file.endsWith('.md') &
 const snippets = [...filesIn('src', '.ts'), ...pages.map((page) => `docs/${page}`)].flatMap(snippetsOf);
 
 describe('the code in the documentation', () => {
-  it('is found', () => {
+  it('exists in most pages', () => {
     expect(snippets.length).toBeGreaterThan(100);
     expect(snippets.filter(({ code }) => bare(code) === '')).toEqual([]);
   });
 
-  it.each(snippets)('$place is part of a test or of an example', ({ code }) => {
+  it.each(snippets)('is part of a test or of an example: $place', ({ code }) => {
     const parts = programs.filter((program) => program.code.includes(bare(code)));
     expect(parts.length, `found in no test and no example:\n${code}`).toBeGreaterThan(0);
     const imported = parts.some((program) => imports(code).every((name) => program.imports.includes(name)));

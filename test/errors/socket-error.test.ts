@@ -12,7 +12,7 @@ const address: Address = { transport: 'tcp', host: 'h', port: 7 };
 const nodeError = (code: string, message = `connect ${code} 127.0.0.1:7`): Error =>
   Object.assign(new Error(message), { code });
 
-// The closed union, as declared in the source.
+// The codes as the source declares them.
 const source = read('../../src/errors/socket-error.ts');
 const codesOf = (type: string): string[] => {
   const from = source.indexOf(`export type ${type} =`);
@@ -30,14 +30,14 @@ describe('SocketError', () => {
     expect(error.stack).toContain('SocketError: it is over');
   });
 
-  it('has no address and no cause if there is none, but a cause of undefined if somebody threw that', () => {
+  it('has no address or cause if none is given, but keeps a cause that is given as undefined', () => {
     const plain = new SocketError('ERR_CLOSED', 'it is over', { address: undefined });
     expect('address' in plain).toBe(false);
     expect('cause' in plain).toBe(false);
     expect('cause' in new SocketError('ERR_HANDLER', 'it threw', { cause: undefined })).toBe(true);
   });
 
-  it('is distinguished by its code', () => {
+  it('is identified by its code', () => {
     const explain = (error: SocketError): string =>
       error.code === 'EADDRINUSE' ? 'another process listens there' : error.message;
     const isWorthARetry = (code: SocketErrorCode): boolean => code === 'ECONNREFUSED' || code === 'ERR_TIMEOUT_CONNECT';
@@ -56,7 +56,7 @@ describe('systemError', () => {
     expect(error.message).toBe("can't listen: EADDRINUSE (listen EADDRINUSE)");
   });
 
-  it.each(system)('S3: keeps %s', (code) => {
+  it.each(system)('S3: keeps the code %s', (code) => {
     expect(systemError(nodeError(code), "can't listen").code).toBe(code);
   });
 
@@ -65,7 +65,7 @@ describe('systemError', () => {
     expect(systemError(error, "can't connect", address)).toBe(error);
   });
 
-  it('reports every failure of an AggregateError, whose own message is empty, with the code of the first', () => {
+  it('reports every failure of an AggregateError, with the code of the first', () => {
     const cause = new AggregateError([
       nodeError('ECONNREFUSED', 'refused by ::1'),
       nodeError('ETIMEDOUT', 'no answer'),
@@ -76,7 +76,7 @@ describe('systemError', () => {
     expect('address' in error).toBe(false);
   });
 
-  it('looks into an AggregateError within an AggregateError', () => {
+  it('reports the failures of a nested AggregateError', () => {
     const inner = new AggregateError([nodeError('EHOSTUNREACH', 'no route')]);
     const error = systemError(new AggregateError([inner]), "can't connect");
     expect(error).toMatchObject({ code: 'EHOSTUNREACH', message: "can't connect: EHOSTUNREACH (no route)" });
@@ -94,7 +94,7 @@ describe('systemError', () => {
     ['an object without a prototype', Object.create(null), 'EIO'],
     ['a known code on an object that is not an Error', { code: 'EPIPE' }, 'EPIPE'],
     ['a message that names another code', nodeError('EPIPE', 'ECONNRESET'), 'EPIPE'],
-  ])('returns one of the codes for %s', (_, cause, code) => {
+  ])('gives a known code to %s', (_, cause, code) => {
     const error = systemError(cause, "can't write");
     expect(error.code).toBe(code);
     expect(error.cause).toBe(cause);
@@ -109,11 +109,11 @@ describe('shown', () => {
     [null, 'null'],
     [{ port: 1, nested: { a: { b: 1 } } }, '{ port: 1, nested: [Object] }'],
     ['a'.repeat(101), `"${'a'.repeat(100)}"…`],
-  ])('writes %o', (value, text) => {
+  ])('writes %o as text', (value, text) => {
     expect(describeValue(value)).toBe(text);
   });
 
-  it('is bounded for any input', () => {
+  it('limits the length of the text for any input', () => {
     const large = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`member${index}`, index]));
     expect(describeValue(large).length).toBeLessThan(110);
   });
@@ -153,7 +153,7 @@ describe('reasonOf', () => {
     expect(describeError(cause)).toBe(text);
   });
 
-  it('is bounded, and may be longer than a line if the message is', () => {
+  it('shows a long message, but at most 1,000 characters of it', () => {
     expect(describeError(new Error('x'.repeat(500)))).toBe(`Error: ${'x'.repeat(500)}`);
     expect(describeError(new Error('x'.repeat(100_000)))).toHaveLength(1_001);
     expect(describeError(new Error('x'.repeat(100_000)))).toMatch(/^Error: x+…$/);
@@ -163,7 +163,7 @@ describe('reasonOf', () => {
 describe('docs/errors.md', () => {
   const entries = read('../../docs/errors.md').split(/^## /m).slice(1);
 
-  it('has one heading for each code, the library’s first, and no other heading', () => {
+  it('has one heading for each code, the library’s codes first, and no other heading', () => {
     expect(library).toHaveLength(21);
     expect(system).toContain('ECONNREFUSED');
     expect(entries.map((entry) => entry.split('\n')[0])).toEqual([...library, ...system]);

@@ -27,7 +27,7 @@ function start(
   return { program: new Program(child), child };
 }
 
-/** A listening socket as systemd opens it; this process never accepts. `close` leaves the file. */
+/** Opens a listening socket as systemd does. This process never accepts on it. `close` keeps the socket file. */
 async function opened(where: { port: number; host: string } | { path: string }) {
   const server = net.createServer();
   const gate = new AcceptGate(server);
@@ -38,14 +38,14 @@ async function opened(where: { port: number; host: string } | { path: string }) 
   onTestFinished(() => void server.close());
   const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
   if ('path' in where) {
-    // Node removes the name that it bound.
+    // Node would remove the name that it bound, so the file gets another name.
     renameSync(`${where.path}.bound`, where.path);
     return { server, fd, address: `unix:${where.path}` };
   }
   return { server, fd, address: `tcp://127.0.0.1:${(server.address() as net.AddressInfo).port}` };
 }
 
-/** The example, with the socket `fd` as its descriptor 3, as systemd starts it. */
+/** Starts the example as systemd does, with the socket `fd` as descriptor 3. */
 const activated = (fd: number, environment = 'LISTEN_PID=$$ LISTEN_FDS=1', ...args: string[]) =>
   start('sh', ['-c', `${environment} exec "$0" "$@"`, process.execPath, ...node, ...args], fd);
 
@@ -53,7 +53,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
   const place = async () =>
     kind === 'tcp' ? { port: 0, host: '127.0.0.1' } : { path: join(await freshFolder(), 'socket') };
 
-  test('S16: listens on the socket it has inherited, and leaves its file to its owner', async () => {
+  test('S16: listens on the inherited socket, and does not remove its file', async () => {
     const { server, fd, address } = await opened(await place());
     const { program, child } = activated(fd);
     const [, reported] = await program.until(/^listening at (.+)$/m);
@@ -69,7 +69,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
     if (kind === 'unix') expect(lstatSync(address.slice('unix:'.length)).isSocket()).toBe(true);
   });
 
-  test('S16: serves clients that connected before it was started, or between two runs', async () => {
+  test('S16: serves clients that connected before its start or between two runs', async () => {
     const { fd, address } = await opened(await place());
     for (let round = 0; round < 2; round++) {
       const callers = await Promise.all([1, 2, 3].map(() => Caller.dial(address)));
@@ -84,7 +84,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
   });
 });
 
-test('sockets for another process are left alone', async () => {
+test('the example of socket activation ignores sockets for another process', async () => {
   const { fd } = await opened({ port: 0, host: '127.0.0.1' });
   const path = join(await freshFolder(), 'own');
   const { program } = activated(fd, 'LISTEN_PID=1 LISTEN_FDS=1', `unix:${path}`);
@@ -137,7 +137,7 @@ async function freePort(): Promise<{ port: number }> {
   return { port };
 }
 
-/** Tries again until somebody listens. */
+/** Repeats `attempt` until a server listens. */
 async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { type AddressInput, parseAddress } from 'rxjs-sockets';
 import { rawClient } from '../support/sockets/plain-sockets.js';
 
-/** A client with a plain `node:net` socket, like `nc`, that receives one line at a time. */
+/** A plain `node:net` client that receives one line at a time, like `nc`. */
 export class Caller {
   readonly socket: net.Socket;
   private readonly lines: AsyncIterator<string>;
@@ -18,13 +18,13 @@ export class Caller {
     return new Caller(await rawClient(parseAddress(address)));
   }
 
-  /** The next line; `undefined` once the other side has finished. */
+  /** Returns the next line, or `undefined` once the other side has finished. */
   async hear(): Promise<string | undefined> {
     const { done, value } = await this.lines.next();
     return done === true ? undefined : value;
   }
 
-  /** Sends it, and waits until the kernel has taken it. */
+  /** Sends `text`, and waits until the kernel has taken it. */
   async say(text: string): Promise<void> {
     if (!this.socket.write(text)) await once(this.socket, 'drain');
   }

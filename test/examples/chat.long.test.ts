@@ -18,7 +18,7 @@ async function startChat(): Promise<Chat> {
   return { program, tcp, unix };
 }
 
-/** Connects and gives a name; afterwards, the room knows it. */
+/** Connects, and enters the room under a name. */
 async function enter(name: string, address: string): Promise<Caller> {
   const caller = await Caller.dial(address);
   expect(await caller.hear()).toBe('What is your name?');
@@ -103,7 +103,7 @@ test('the chat example lets no client harm the others', async () => {
   expect(await eve.hear()).toBe('* eve has joined');
   await eve.say(`${'x'.repeat(60_000)}\n`);
   expect(await eve.hear()).toBe('That was too long: 1000 characters at most.');
-  // A line that can be read but not written: the '\r' would belong to the next reader's line end.
+  // The room can decode this line but not encode it, because the '\r' would belong to the line end.
   await eve.say('hello\r\r\n');
   expect(await ann.hear()).toBe('eve: hello');
   await eve.say('x'.repeat(100_000));

@@ -8,12 +8,12 @@ import { type ByteRecording, recordBytes, recordStream } from '../support/record
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const fromSource = ['--import', 'tsx', '--conditions=rxjs-sockets-source'];
 
-/** Starts a program of `examples/` as users do; if it has not ended, it is killed at the end of the test. */
+/** Starts a program of `examples/` as users do. It is killed at the end of the test. */
 export function example(name: string, ...args: string[]): Program {
   return program([`examples/${name}.ts`, ...args]);
 }
 
-/** Starts Node, with this package as `rxjs-sockets`; if it has not ended, it is killed at the end of the test. */
+/** Starts Node with this package as `rxjs-sockets`. It is killed at the end of the test. */
 export function program(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Program {
   const started = programOfMany(args, environment);
   onTestFinished(async () => {
@@ -22,7 +22,7 @@ export function program(args: readonly string[], environment: NodeJS.ProcessEnv 
   return started;
 }
 
-/** Starts Node in the same way for several tests; the caller ends it. */
+/** Starts Node in the same way, but the caller has to end it. */
 export function programOfMany(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Program {
   const child = spawn(process.execPath, [...fromSource, ...args], {
     cwd: root,
@@ -32,9 +32,8 @@ export function programOfMany(args: readonly string[], environment: NodeJS.Proce
   return new Program(child);
 }
 
-/** A program in a separate process: its output, and how it ends. */
 export class Program {
-  /** Its exit status, or the signal that ended it, once all of its output has arrived. */
+  /** Its exit status, or the signal that ended it. Resolves after all of its output has arrived. */
   readonly ended: Promise<number | string>;
   private readonly child: ChildProcess;
   private readonly stdout: ByteRecording;
@@ -49,12 +48,10 @@ export class Program {
     });
   }
 
-  /** Its standard output so far. */
   get output(): string {
     return this.stdout.text;
   }
 
-  /** Its standard error so far. */
   get errors(): string {
     return this.stderr.text;
   }
@@ -64,12 +61,11 @@ export class Program {
     return this.child.pid ?? 0;
   }
 
-  /** The lines of its output. */
   get lines(): string[] {
     return this.output.split('\n').slice(0, -1);
   }
 
-  /** Waits until its output matches, and returns the match; fails if it ends before that. */
+  /** Waits until the output matches, and returns the match. Fails if the program ends first. */
   async until(pattern: RegExp): Promise<RegExpExecArray> {
     try {
       return await this.stdout.until(pattern);
@@ -79,7 +75,7 @@ export class Program {
     }
   }
 
-  /** Presses Ctrl-C, or sends another signal, and waits until it has ended. */
+  /** Sends Ctrl-C or another signal, and waits until the program has ended. */
   interrupt(signal: NodeJS.Signals = 'SIGINT'): Promise<number | string> {
     this.child.kill(signal);
     return this.ended;

@@ -34,7 +34,7 @@ test('the relay example forwards plain sockets, with the end of each direction, 
   }
 });
 
-test('the relay example continues when nobody listens at its target', async () => {
+test('the relay example keeps running if its target does not listen', async () => {
   const relay = example('relay', 'tcp://127.0.0.1:0', `unix:${join(await freshFolder(), 'nobody')}`);
   const [, address = ''] = await relay.until(/^passing (\S+) on/m);
   for (let i = 0; i < 3; i++) {

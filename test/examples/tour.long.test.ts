@@ -8,7 +8,7 @@ import { echoClaims } from '../../examples/tour/two-transports.js';
 import manifest from '../../package.json' with { type: 'json' };
 import { program } from './program.js';
 
-/** The output of `npm start` itself, and the prompt of the shell below it. */
+/** The output of `npm start` before and after the tour, and the next prompt of the shell. */
 const around = ['', '> rxjs-sockets@0.1.0 start', '> tsx ...', '', '$ '];
 const rows = 30;
 const columns = 80;
@@ -21,9 +21,7 @@ setInterval(() => {
 }, 60).unref();
 `;
 
-/**
- * What a terminal shows after `text` was written to it: no colours, and for each line the text after its last erasure.
- */
+/** The lines on a terminal after `text` was written to it, without colours and without erased text. */
 function shownBy(text: string): string[] {
   const written = text.split('\n').slice(0, -1);
   // eslint-disable-next-line no-control-regex -- these are what a terminal acts on
@@ -38,7 +36,7 @@ interface Row {
   readonly ahead: string;
 }
 
-/** The rows of the table: what the consumer did, how many messages it took, how fast, and how much waited. */
+/** The rows of the table: what the consumer did, how many messages it took, how fast, and how much was queued. */
 function rowsIn(text: string): Row[] {
   const row = /^ {3}(\w.*?) +([\d,]+) +([\d,.]+) MiB\/s +([\d.]+ KiB) +([\d.]+ MiB)$/gm;
   return Array.from(text.matchAll(row), ([, label = '', taken, rate, buffered = '', ahead = '']) => {
@@ -113,7 +111,7 @@ describe.each(['written to a file', 'on a busy terminal'])('the tour %s', (where
     expect(text).toContain(`ok  never more than ${most?.toFixed(1)} KiB were buffered`);
     expect(held).toMatchObject({ taken: 0, rate: 0 });
     expect(text).toContain(`the producer stopped, ${held.ahead} ahead`);
-    // On every machine: 32 KiB in 5 ms are 6.25 MiB/s, and a timer of Node may be early by almost a millisecond.
+    // 32 KiB in 5 ms are 6.25 MiB/s on every machine, and a timer of Node may fire almost a millisecond early.
     expect(slow.rate).toBeLessThan(8);
     const [, lines, answers, news] =
       /([\d,]+) numbered lines[^]*?([\d,]+) answers came[^]*?([\d,]+) messages reached all 50/.exec(text) ?? [];
@@ -162,7 +160,7 @@ test('the tour says which claim fails', () => {
   expect(text).toContain('Summary of the checks: 1 of 3 FAILED\n');
 });
 
-describe('each check of the tour can fail:', () => {
+describe('the checks of the tour', () => {
   /** Expects that all claims hold for `facts`, and that with `changes` exactly the claim containing `text` fails. */
   function fails<Facts extends object>(
     claimsOf: (facts: Facts) => Claim[],
@@ -177,13 +175,13 @@ describe('each check of the tour can fail:', () => {
     }
   }
 
-  it('lines that come back', () => {
+  it('notice a wrong fact about lines that come back', () => {
     const echoes = { clients: 6, sent: 30_000, received: 30_000, inOrder: 30_000 };
     const changes = [{ sent: 29_999 }, { received: 29_999 }, { received: 30_001 }, { inOrder: 29_998 }];
     fails(echoClaims, echoes, 'came back', changes);
   });
 
-  it('messages to a slow consumer', () => {
+  it('notice a wrong fact about messages to a slow consumer', () => {
     const phase = { label: '', taken: 20_000, milliseconds: 1, buffered: 98_308, ahead: 1 };
     const held = { ...phase, taken: 0 };
     const all = { sent: 40_200, received: 40_200, inOrder: 40_200 };
@@ -202,7 +200,7 @@ describe('each check of the tour can fail:', () => {
     fails(consumptionClaims, consumption, 'grew by', [{ growth: 128 * 1_048_576 + 1 }]);
   });
 
-  it('answers across a restart', () => {
+  it('notice a wrong fact about answers across a restart', () => {
     const restart = { asked: 3_001, answered: 3_000, connections: 2, failures: ['ENOENT', 'ENOENT', 'ENOENT'] };
     const changes = [
       { answered: 2_999 },
@@ -214,7 +212,7 @@ describe('each check of the tour can fail:', () => {
     fails(restartClaims, restart, 'answers came in order', changes);
   });
 
-  it('one message for many', () => {
+  it('notice a wrong fact about one message for many clients', () => {
     const each = (count: number): number[] => new Array<number>(50).fill(count);
     const finished = new Array<string>(50).fill('finished');
     const news = {

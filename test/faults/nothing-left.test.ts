@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { nothingLeftOf } from './nothing-left.js';
 
 describe('nothingLeftOf', () => {
-  it('reports a timer that was left', async () => {
+  it('reports a timer that was left behind', async () => {
     let timer: NodeJS.Timeout | undefined;
     const leaving = nothingLeftOf(async () => {
       timer = setTimeout(() => undefined, 60_000);
@@ -12,7 +12,7 @@ describe('nothingLeftOf', () => {
     clearTimeout(timer);
   });
 
-  it('reports a descriptor that was left', async () => {
+  it('reports a descriptor that was left behind', async () => {
     let fd = -1;
     const leaving = nothingLeftOf(async () => {
       fd = openSync('/dev/null', 'r');
@@ -30,7 +30,7 @@ describe('nothingLeftOf', () => {
     expect(kept).toHaveLength(1);
   });
 
-  it('resolves if nothing was left', async () => {
+  it('resolves if nothing was left behind', async () => {
     await nothingLeftOf(async (mark) => {
       mark(new Map());
     });

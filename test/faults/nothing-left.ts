@@ -1,11 +1,11 @@
 import { readdirSync } from 'node:fs';
 
-/** How many resources this process has open, by kind. */
+/** How many resources of each kind this process has open. */
 type Census = ReadonlyMap<string, number>;
 
 /**
- * Runs `work`, then waits until nothing of it is left: no handle or timer that was not there before, no descriptor, and
- * none of the objects that it has marked. Rejects with what is left after a number of rounds of the event loop.
+ * Runs `work`, then waits until nothing of it is left: no new handle, timer or descriptor, and no object that it has
+ * marked. If anything is left after a number of rounds of the event loop, it rejects with a list.
  */
 export async function nothingLeftOf(
   work: (mark: <T extends object>(thing: T) => T) => Promise<void>,
@@ -23,7 +23,7 @@ export async function nothingLeftOf(
     await new Promise((resolve) => setImmediate(resolve));
     left = more(before, census());
     if (left.length > 0) continue;
-    // A collection takes longer than a round: an object that is still there after some of them is held.
+    // A collection can take several rounds. An object that survives this many is still referenced.
     if (++collections > 25) break;
     gc?.();
     left = marked.filter(({ ref }) => ref.deref() !== undefined).map(({ name }) => name);
@@ -36,7 +36,7 @@ export async function nothingLeftOf(
 function census(): Census {
   const counts = new Map<string, number>();
   for (const kind of process.getActiveResourcesInfo()) {
-    // The check itself takes an immediate.
+    // The check itself uses an immediate.
     if (kind !== 'Immediate') counts.set(kind, (counts.get(kind) ?? 0) + 1);
   }
   counts.set('descriptors', readdirSync('/proc/self/fd').length);

@@ -12,7 +12,7 @@ import { onStage } from './stage.js';
 const MiB = 1_048_576;
 
 describe.each(realPlaces)('a peer in another process over $name', (place) => {
-  it('C14: a stopped peer costs its own connection its bound and delays no other; once continued, it gets everything', async () => {
+  it('C14: a stopped peer delays no other peer, and gets everything once it continues', async () => {
     const stopped = await Puppet.start();
     await onStage(place, async (stage) => {
       const { server, address } = await stage.server(({ data }) => data.subscribe({ error: () => undefined }), {
@@ -27,7 +27,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
       for (let at = 0; at < sent.length; at += 65_536) slow!.bytes.next(sent.subarray(at, at + 65_536));
       expect(slow!.bytes.bufferedBytes).toBeLessThanOrEqual(8 * MiB);
 
-      // Another peer is served meanwhile.
+      // Meanwhile, the server serves another peer.
       const other = await stage.connection(address);
       const served = [...server.connections].find((connection) => connection !== slow);
       served?.bytes.next('hello');
@@ -42,7 +42,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C8: idleTimeout ends a peer that is stopped for good', async () => {
+  it('C8: a connection whose peer stays stopped fails at idleTimeout', async () => {
     const stopped = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting({ idleTimeout: 100 });
@@ -53,7 +53,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C4: a peer that never reads costs its connection maxBuffered and one value, then ERR_OVERFLOW', async () => {
+  it('C4: a connection whose peer never reads fails with ERR_OVERFLOW', async () => {
     const reader = await Puppet.start();
     await onStage(place, async (stage) => {
       const { server, address, accepted } = await stage.accepting({ maxBuffered: 200_000 });
@@ -71,7 +71,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C7: everything that a peer wrote before it was killed with nothing unread arrives, then its end', async () => {
+  it('C7: everything that a killed peer wrote arrives, then its end, if it had read everything', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -81,12 +81,12 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
       await killed.kill();
       const { data, end } = await received;
       expect(data.equals(numbered(100_000))).toBe(true);
-      // The kernel closes its sockets in order: this side cannot tell it from a program that has ended.
+      // The kernel closes the sockets of a killed process cleanly, as if the program had ended.
       expect(end).toBe('fin');
     });
   });
 
-  it('C8: a peer killed with data unread is a failure, not a completion', async () => {
+  it('C8: a peer that is killed with unread data fails the connection instead of completing it', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -102,7 +102,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C10: without a subscriber, the death of a peer affects nothing else', async () => {
+  it('C10: the death of a peer without subscribers affects no other connection', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { server, address } = await stage.server(() => undefined);
@@ -118,7 +118,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it("C11: close() gives a peer that reads late the complete reply, although the peer's own data was never read", async () => {
+  it('C11: close() sends the complete reply to a late reader, even if its own data was never read', async () => {
     const peer = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -137,20 +137,20 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
 });
 
 describe('a busy event loop', () => {
-  /** Blocks this process for `ms`. */
+  /** Blocks the event loop for `time` ms. */
   function block(time: number): void {
     const end = Date.now() + time;
     while (Date.now() < end);
   }
 
-  it.each(realPlaces)('C23: time in which $name could not be read does not count as silence', (place) =>
+  it.each(realPlaces)('C23: causes no idle timeout over $name if bytes have arrived', (place) =>
     onStage(place, async (stage) => {
       const peer = await Puppet.start();
       const { address, accepted } = await stage.accepting({ idleTimeout: 300 });
       const id = await peer.connect(address);
       const near = await accepted;
       const received = recordBytes(near.bytes).all();
-      // It arrives while the loop is busy, and waits in the kernel when the timer is long overdue.
+      // The bytes arrive while the loop is busy. They are still in the kernel when the timer is overdue.
       void peer.write(id, 10_000);
       void peer.end(id);
       await turns(1);
@@ -162,7 +162,7 @@ describe('a busy event loop', () => {
   );
 
   it.each(realPlaces)(
-    'S5: with a backlog of one over $name, all clients that connect during that time are served in the end',
+    'S5: delays the clients of a server over $name, but all are served, even with a backlog of one',
     (place) =>
       onStage(place, async (stage) => {
         const { address } = await stage.server(
@@ -179,7 +179,7 @@ describe('a busy event loop', () => {
       }),
   );
 
-  it('S4: clients that reset before they are accepted affect no other', () =>
+  it('S4: a client that resets its connection before it is accepted affects no other client', () =>
     onStage(tcp, async (stage) => {
       const puppet = await Puppet.start();
       const { server, address } = await stage.server<string, string>(({ data }) => data.subscribe(data), {
@@ -192,12 +192,12 @@ describe('a busy event loop', () => {
       data.next('still there');
       expect(await firstValueFrom(data)).toBe('still there');
       await puppet.kill();
-      // Clients that were accepted after their reset have left by themselves.
+      // A client that was accepted after its reset is removed.
       await until(() => server.connections.size === 1);
     }));
 });
 
-/** What a server sends, asked until it answers: over unix sockets, a full backlog is EAGAIN. */
+/** Dials until the server answers. Over unix sockets, a full backlog rejects a dial with EAGAIN. */
 async function dialUntilServed(address: Parameters<Puppet['connect']>[0]): Promise<string> {
   for (;;) {
     const socket =
@@ -217,8 +217,8 @@ function pathOf(address: Parameters<Puppet['connect']>[0]): string {
   return address.transport === 'unix' ? address.path : '';
 }
 
-describe('a socket file that is replaced under a live server', () => {
-  it('S8: the server continues with its connections, and leaves the other file alone', () =>
+describe('a server whose socket file is replaced', () => {
+  it('S8: keeps its connections, and does not remove the other file', () =>
     onStage(unix, async (stage) => {
       const { rename, unlink, stat } = await import('node:fs/promises');
       const { server, address } = await stage.server<string, string>(({ data }) => data.subscribe(data), {

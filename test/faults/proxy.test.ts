@@ -8,7 +8,7 @@ import { realPlaces } from '../support/transport/places.js';
 import { numbered } from './puppets.js';
 import { onStage, type Stage } from './stage.js';
 
-/** Sends `sent` to a server through a proxy with `faults`, and returns what the server received. */
+/** Sends `sent` to a server through a proxy with `faults`, and returns what the server receives. */
 async function through(
   stage: Stage,
   faults: Faults,
@@ -24,7 +24,7 @@ async function through(
 
 const sent = numbered(60_000);
 
-/** The faults that only delay and divide. */
+/** Faults that only delay or divide the bytes. */
 const harmless: readonly [string, Faults][] = [
   ['latency', { latency: [0, 4] }],
   ['bandwidth', { bandwidth: 1_000_000 }],
@@ -34,8 +34,8 @@ const harmless: readonly [string, Faults][] = [
   ['all of these', { latency: [0, 4], bandwidth: 1_000_000, slices: [1, 5_000], lateFin: 5 }],
 ];
 
-describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
-  it.each(harmless)('C1: %s changes nothing but the time', (_, faults) =>
+describe.each(realPlaces)('a connection through a faulty proxy over $name', (place) => {
+  it.each(harmless)('C1: carries all bytes and the end through this fault: %s', (_, faults) =>
     onStage(place, async (stage) => {
       const { data, end } = await through(stage, faults, sent);
       expect(data.equals(sent)).toBe(true);
@@ -43,7 +43,7 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
     }),
   );
 
-  it('C1: slices of one byte are joined again, in both directions', () =>
+  it('C1: joins messages that arrive one byte at a time, in both directions', () =>
     onStage(place, async (stage) => {
       const { address: target } = await stage.server<string, string>(({ data }) => data.subscribe(data), {
         codec: lines(),
@@ -57,23 +57,23 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
       expect(echoes).toEqual(words);
     }));
 
-  it('C8: a reset is one error after the bytes before it, and never a completion', () =>
+  it('C8: reports a reset as one error after the bytes before it, and never completes', () =>
     onStage(place, async (stage) => {
       const { data, end } = await through(stage, { resetAfter: [20_000, 30_000] }, sent);
       expect(data.equals(sent.subarray(0, data.length))).toBe(true);
       expect(data.length).toBeLessThan(30_000);
-      // A unix socket has no reset: the client gets only what the proxy had read (C20).
+      // A unix socket has no reset. The client receives only what the proxy had read (C20).
       expect(place.name === 'unix' ? ['fin', 'ECONNRESET'] : ['ECONNRESET']).toContain(end);
     }));
 
-  it('C7: a stream that is cut short completes after the bytes received', () =>
+  it('C7: completes after the received bytes if the stream is cut short', () =>
     onStage(place, async (stage) => {
       const { data, end } = await through(stage, { cutAfter: 12_345 }, sent);
       expect(data.equals(sent.subarray(0, 12_345))).toBe(true);
       expect(end).toBe('fin');
     }));
 
-  it('K4: a client with reconnect gets through a connection that is cut every few bytes', () =>
+  it('K4: is replaced by a client with reconnect each time it is cut, and no answer is torn', () =>
     onStage(place, async (stage) => {
       const seen: string[] = [];
       const { address: target } = await stage.server<string, string>(
@@ -109,14 +109,14 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
           }),
         );
       });
-      // Data in flight is lost, so a question may be asked twice, but nothing is torn or answered out of order.
+      // Data in flight is lost, so a question may be asked twice. No answer is torn or out of order.
       const numbers = answers.map(Number);
       expect(numbers.every((number, index) => index === 0 || number >= numbers[index - 1]!)).toBe(true);
       expect(seen.every((line) => /^10\d\d$/.test(line))).toBe(true);
       expect(proxy.strikes.length).toBeGreaterThan(3);
     }));
 
-  it('K5: a client with reconnect gets past resets, and restarts its count only after a stable connection', () =>
+  it('K5: is replaced after a reset, and the count of retries restarts only after a stable connection', () =>
     onStage(place, async (stage) => {
       const { address: target } = await stage.server(({ data }) => data.subscribe({ error: () => undefined }));
       const { address } = await stage.faulty(target, { up: { resetAfter: 0 } });
@@ -140,7 +140,7 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
       expect(states.filter((status) => status === 'connecting')).toHaveLength(5);
     }));
 
-  it('C8: idleTimeout ends a connection into a black hole, with ERR_TIMEOUT_IDLE', () =>
+  it('C8: fails with ERR_TIMEOUT_IDLE in a black hole', () =>
     onStage(place, async (stage) => {
       const { address: target, accepted } = await stage.accepting({ idleTimeout: 60 });
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 1_000 } });
@@ -152,13 +152,13 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
       expect((await firstValueFrom((await accepted).closed)).reason).toBe('failed');
     }));
 
-  it('C4: a sender into a black hole waits, and keeps no more than its bound', () =>
+  it('C4: buffers no more than its bound in a black hole', () =>
     onStage(place, async (stage) => {
       const { address: target } = await stage.accepting();
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 0 } });
       const near = await stage.connection(address, { maxBuffered: 100_000, overflow: 'drop' });
       const chunk = Buffer.alloc(10_000);
-      // More than both kernels take.
+      // The loop ends when both kernels are full.
       while (near.bytes.dropped === 0) {
         near.bytes.next(chunk);
         expect(near.bytes.bufferedBytes).toBeLessThanOrEqual(110_000);
@@ -168,7 +168,7 @@ describe.each(realPlaces)('through a proxy with faults over $name', (place) => {
       expect((await firstValueFrom(near.closed)).reason).toBe('destroyed');
     }));
 
-  it('C11: close() ends at closeTimeout in a black hole, too', () =>
+  it('C11: ends close() at closeTimeout in a black hole', () =>
     onStage(place, async (stage) => {
       const { address: target, accepted } = await stage.accepting({ closeTimeout: 50 });
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 0 } });

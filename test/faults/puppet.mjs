@@ -1,5 +1,5 @@
-// A peer in a separate process, with plain sockets, that can be stopped, killed and starved: node puppet.mjs. Its parent
-// controls it over IPC. Each order is answered once; the events of a socket are reported as they happen.
+// node puppet.mjs: a peer in a separate process, with plain sockets. Its parent controls it over IPC, and can stop or
+// kill it. Each order gets one answer. The events of a socket are reported as they happen.
 import net from 'node:net';
 
 /** @type {Map<number, net.Socket>} */
@@ -14,7 +14,7 @@ function dial(where) {
   received.set(id, 0);
   socket.pause();
   socket.on('data', (chunk) => received.set(id, received.get(id) + chunk.length));
-  // It reads on request.
+  // A socket reads only on request.
   socket.pause();
   socket.on('end', () => process.send({ event: 'end', id, received: received.get(id) }));
   socket.on('error', (error) => process.send({ event: 'error', id, code: error.code, received: received.get(id) }));
@@ -42,7 +42,7 @@ const orders = {
 };
 
 process.on('message', async (order) => {
-  // JSON would leave out an undefined.
+  // JSON would leave `undefined` out.
   process.send({ answer: (await orders[order.do](order)) ?? null });
 });
 process.on('disconnect', () => process.exit());

@@ -6,16 +6,16 @@ import { onTestFinished } from 'vitest';
 
 const program = fileURLToPath(new URL('./puppet.mjs', import.meta.url));
 
-/** What happened to a socket of a puppet. */
+/** An event of a puppet's socket. */
 export interface PuppetEvent {
   readonly event: 'end' | 'error' | 'close';
   readonly id: number;
   readonly code?: string;
-  /** How many bytes it had received by then. */
+  /** How many bytes the socket had received by then. */
   readonly received: number;
 }
 
-/** A separate process with plain sockets, which read nothing until asked to. */
+/** A separate process with plain sockets. Each socket reads only on request. */
 export class Puppet {
   private readonly child: ChildProcess;
   private readonly events: PuppetEvent[] = [];
@@ -38,7 +38,7 @@ export class Puppet {
     return puppet;
   }
 
-  /** The number of a socket connected to `address`; 0 if it could not connect. */
+  /** Returns the number of a socket connected to `address`, or 0 if it could not connect. */
   connect(address: Address): Promise<number> {
     const where =
       address.transport === 'tcp'
@@ -51,7 +51,7 @@ export class Puppet {
     await this.ask({ do: 'read', id });
   }
 
-  /** Resolves once the kernel has taken it. */
+  /** Resolves once the kernel has taken the bytes. */
   async write(id: number, size: number): Promise<void> {
     await this.ask({ do: 'write', id, size });
   }
@@ -72,7 +72,6 @@ export class Puppet {
     return this.ask({ do: 'received', id }) as Promise<number>;
   }
 
-  /** Resolves once it has happened. */
   async event(kind: PuppetEvent['event'], id: number): Promise<PuppetEvent> {
     for (;;) {
       const found = this.events.find((event) => event.event === kind && event.id === id);
@@ -87,7 +86,6 @@ export class Puppet {
     this.child.kill(signal);
   }
 
-  /** Kills the process, and waits until it is gone. */
   async kill(): Promise<void> {
     const { child } = this;
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -104,7 +102,6 @@ export class Puppet {
   }
 }
 
-/** The bytes that a puppet writes. */
 export function numbered(size: number): Buffer {
   return Buffer.from(Array.from({ length: size }, (_, index) => index % 251));
 }

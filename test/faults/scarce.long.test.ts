@@ -12,7 +12,7 @@ const starved = fileURLToPath(new URL('./starved.ts', import.meta.url));
 const severed = fileURLToPath(new URL('./severed.ts', import.meta.url));
 const node = `exec "${process.execPath}" --import tsx --conditions=rxjs-sockets-source`;
 
-/** What a program prints, run by a shell after `before`. It has to end by itself. */
+/** Runs a program in a shell after `before`, and returns what it prints. The program has to end by itself. */
 async function output(shell: readonly string[], before: string, program: string, argument = ''): Promise<unknown> {
   const [command, ...rest] = shell;
   const line = `${before} ${node} "${program}" "$1"`;
@@ -20,8 +20,8 @@ async function output(shell: readonly string[], before: string, program: string,
   return JSON.parse(stdout) as unknown;
 }
 
-describe.each(realPlaces)('a client over $name without descriptors', (place) => {
-  it('K5: fails with EMFILE, dials again, and connects once some are free', () =>
+describe.each(realPlaces)('a client over $name without free descriptors', (place) => {
+  it('K5: fails with EMFILE, dials again, and connects once descriptors are free', () =>
     onStage(place, async (stage) => {
       const { address } = await stage.server<string, string>(({ data }) => data.subscribe(data), { codec: lines() });
       expect(await output(['sh'], 'ulimit -n 64;', starved, formatAddress(address))).toEqual({
@@ -31,12 +31,12 @@ describe.each(realPlaces)('a client over $name without descriptors', (place) => 
     }));
 });
 
-describe('an interface taken down and up again', () => {
+describe('a client whose interface is taken down and up again', () => {
   const hindrance = whyNotSevered();
   if (hindrance !== undefined) console.log(`not tested: an interface taken down: ${hindrance}`);
 
   it.skipIf(hindrance !== undefined)(
-    'K4: silence ends the connection, an attempt without a network fails, and the next one connects',
+    'K4: times out, fails to dial without a network, and connects once the interface is up',
     async () => {
       const { events, lines: answers } = (await output(['unshare', '-rn', 'sh'], '', severed)) as {
         events: string[];
@@ -49,7 +49,7 @@ describe('an interface taken down and up again', () => {
   );
 });
 
-/** Why this machine cannot create the network namespace for the test. */
+/** Returns why this machine cannot create the network namespace of the test. */
 function whyNotSevered(): string | undefined {
   try {
     execFileSync('unshare', ['-rn', 'ip', 'link', 'set', 'lo', 'up'], { stdio: 'pipe' });

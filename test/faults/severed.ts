@@ -1,5 +1,5 @@
-// The program of a test: a server and a client on an interface that is taken down and up again, in a network namespace
-// of their own.
+// A test runs this program in a network namespace. A server and a client talk over an interface that is taken down
+// and up again.
 import { execFileSync } from 'node:child_process';
 import { firstValueFrom } from 'rxjs';
 import { backoff, connect, listen } from 'rxjs-sockets';
@@ -28,7 +28,7 @@ let asked = 0;
 const states = client.subscribe((state) => {
   if (state.status === 'disconnected') {
     events.push(state.error?.code ?? 'clean');
-    // The interface is missing during the next attempt, and exists after it.
+    // The first attempt to reconnect fails without the interface.
     if (events.length === 2) link('up');
   }
   if (state.status === 'connected') client.data.next(`question ${++asked}`);

@@ -18,7 +18,7 @@ import { nothingLeftOf } from './nothing-left.js';
 
 type Mark = <T extends object>(thing: T) => T;
 
-/** Runs `work` with servers and clients that end with it. Nothing of them may be left afterwards, files included. */
+/** Runs `work`, ends its servers and clients, and checks that nothing of them is left, not even a file. */
 export async function onStage(place: Place, work: (stage: Stage) => Promise<void>): Promise<void> {
   const folders = new Set<string>();
   await nothingLeftOf(async (mark) => {
@@ -47,7 +47,6 @@ export class Stage {
     this.folders = folders;
   }
 
-  /** A server of the library, and where it listens. */
   async server<In = Buffer, Out = Uint8Array | string>(
     handler: (connection: Connection<In, Out>) => void,
     options: ListenOptions<In, Out> = {},
@@ -61,7 +60,6 @@ export class Stage {
     return { server, address: await bound };
   }
 
-  /** A server, and the first connection that it accepts. */
   async accepting(
     options: ListenOptions = {},
   ): Promise<{ server: Server; address: Address; accepted: Promise<Connection> }> {
@@ -72,7 +70,6 @@ export class Stage {
     return { ...(await this.server((connection) => tell(connection), options)), accepted };
   }
 
-  /** A client of the library that is connecting. */
   client<In = Buffer, Out = Uint8Array | string>(
     address: AddressInput,
     options: ConnectOptions<In, Out> = {},
@@ -80,7 +77,7 @@ export class Stage {
     return this.mark(connect<In, Out>(address, { ...this.place.options, ...options }));
   }
 
-  /** A client's connection. */
+  /** The connection of a new client. */
   async connection<In = Buffer, Out = Uint8Array | string>(
     address: AddressInput,
     options: ConnectOptions<In, Out> = {},
@@ -100,14 +97,13 @@ export class Stage {
     );
   }
 
-  /** A proxy in front of `target`, and its address. */
   async faulty(target: Address, options: FaultyOptions): Promise<{ proxy: Faulty; address: Address }> {
     const proxy = this.mark(faulty(target, { ...this.place.options, ...options }));
     this.proxies.push(proxy);
     return { proxy, address: await firstValueFrom(proxy.listening) };
   }
 
-  /** Ends with the stage. */
+  /** Unsubscribes at the end of the stage. */
   add(subscription: Subscription): void {
     this.subscriptions.push(subscription);
   }

@@ -11,7 +11,7 @@ import { record } from '../support/recording/record.js';
 import { asClient, asServer, beginAsServer } from '../support/connection/start-tls.js';
 import { until } from '../support/scheduling/event-loop.js';
 
-/** A server that starts TLS on each connection when asked, and then echoes; and how its connections ended. */
+/** A server that starts TLS on request and then echoes. It records what it hears and how its connections end. */
 async function upgrading(
   place: (typeof realPlaces)[number],
   handshakeTimeout: number,
@@ -68,7 +68,7 @@ describe.each(realPlaces)('starting TLS through a faulty proxy, over $name', (pl
   });
 
   it.each(['cutAfter', 'resetAfter', 'blackHoleAfter'] as const)(
-    'T10: wherever the line breaks, both sides fail, and nothing is emitted that was not sent: %s',
+    'T10: fails on both sides wherever the line breaks, and emits nothing that was not sent: %s',
     async (fault) => {
       const { address, ended, heard } = await upgrading(place, 300);
       const offsets = [9, 10, 11, 100, 300, 500, 800, 1_200];
@@ -91,7 +91,7 @@ describe.each(realPlaces)('starting TLS through a faulty proxy, over $name', (pl
     },
   );
 
-  it('K17: a client reconnects after a failed handshake', async () => {
+  it('K17: is tried again by a client with reconnect after a failed handshake', async () => {
     let attempts = 0;
     const address = await rawServer(place, (raw) => {
       attempts++;

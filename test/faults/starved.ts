@@ -1,4 +1,4 @@
-// The program of the test of few descriptors: it has none left when it dials, and frees some then.
+// A test runs this program. It has no free descriptors when it dials, and frees some later.
 import { closeSync, openSync } from 'node:fs';
 import { tap, timer } from 'rxjs';
 import { connect } from 'rxjs-sockets';
@@ -11,7 +11,7 @@ function takeAll(): void {
   try {
     for (;;) taken.push(openSync('/dev/null', 'r'));
   } catch {
-    // None is left.
+    // No descriptor is free.
   }
 }
 
@@ -20,7 +20,7 @@ const client = connect<string, string>(address!, {
   reconnect: {
     delay: (_error, attempt) =>
       timer(5).pipe(
-        // Right before the client dials again, because loading this program frees some while it runs.
+        // Descriptors are taken right before the client dials, because loading this program frees some.
         tap(() => {
           if (attempt === 1) takeAll();
           else for (const fd of taken.splice(0)) closeSync(fd);

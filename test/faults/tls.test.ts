@@ -14,7 +14,7 @@ function where(address: Address): net.NetConnectOpts {
   return { path: address.transport === 'unix' ? address.path : '' };
 }
 
-/** The first bytes that a TLS client sends. */
+/** The ClientHello of a TLS client. */
 async function hello(): Promise<Buffer> {
   const listener = net.createServer().listen(0, '127.0.0.1');
   await once(listener, 'listening');
@@ -30,7 +30,7 @@ async function hello(): Promise<Buffer> {
 }
 
 describe.each(realPlaces)('a TLS server over $name', (place) => {
-  it('S4: drops garbage, silence and half a ClientHello, reports each, and serves the next client', async () => {
+  it('S4: drops and reports a client that sends garbage, nothing or half a ClientHello', async () => {
     const whole = await hello();
     await onStage(place, async (stage) => {
       const { server, address } = await stage.server<string, string>(({ data }) => data.subscribe(data), {

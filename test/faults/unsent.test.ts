@@ -7,17 +7,17 @@ import { onStage } from './stage.js';
 
 const size = 10_000;
 const count = 1_000;
-/** The most bytes in one write (half the default high-water mark). */
+/** The most bytes in one write: half the default high-water mark. */
 const part = 32_768;
 
-describe.each(places)('values of one turn that exceed one write, over $name', (place) => {
-  it('K12: go to the next connection from the first message whose write has not begun, each once and in order', () =>
+describe.each(places)('the values of one turn that exceed one write, over $name', (place) => {
+  it('K12: continue on the next connection with the first message whose write has not begun', () =>
     onStage(place, async (stage) => {
       const given: number[] = [];
       let first: Connection | undefined;
       const { address } = await stage.server(
         (connection) => {
-          // The first connection is not read.
+          // The server does not read the first connection.
           if (first === undefined) first = connection;
           else connection.data.subscribe({ next: (bytes) => given.push(bytes.readUInt32BE()), error: () => undefined });
         },
@@ -35,7 +35,7 @@ describe.each(places)('values of one turn that exceed one write, over $name', (p
         message.writeUInt32BE(number);
         client.data.next(message);
       }
-      // Until the kernel, or the memory transport, takes no more.
+      // Waits until the kernel, or the memory transport, takes no more.
       let waiting = -1;
       for (let same = 0; same < 20;) {
         await new Promise((resolve) => setImmediate(resolve));

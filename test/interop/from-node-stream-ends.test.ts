@@ -19,7 +19,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { rawPair } from '../support/interop/raw-pair.js';
 
 describe('fromNodeStream', () => {
-  it('C8: resets a TCP socket, so that its peer does not take a partial stream for a complete one', async () => {
+  it('C8: resets a TCP socket instead of ending it, so that the peer notices an incomplete stream', async () => {
     const { near, raw } = await rawPair(tcp);
     const channel = fromNodeStream(near);
     const failed = once(raw, 'error');
@@ -28,14 +28,14 @@ describe('fromNodeStream', () => {
     expect((await failed)[0]).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('I1: a reset by the peer is ECONNRESET', async () => {
+  it('I1: reports a reset by the peer as ECONNRESET', async () => {
     const { near, raw } = await rawPair(tcp);
     const here = record(fromNodeStream(near));
     raw.resetAndDestroy();
     expect(await here.end()).toMatchObject({ code: 'ECONNRESET', cause: { code: 'ECONNRESET' } });
   });
 
-  it('I1: a socket that cannot connect is ECONNREFUSED', async () => {
+  it('I1: reports a socket that cannot connect as ECONNREFUSED', async () => {
     const server = net.createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as net.AddressInfo;
@@ -46,7 +46,7 @@ describe('fromNodeStream', () => {
     expect(await record(channel).end()).toMatchObject({ code: 'ECONNREFUSED' });
   });
 
-  it('C2: values sent on a socket that is still connecting go out when it is connected', async () => {
+  it('C2: sends values on a connecting socket once it is connected', async () => {
     const { address } = await serverAt(tcp, ({ data }) => data.subscribe(data));
     if (address.transport !== 'tcp') throw new Error('no port');
     const channel = fromNodeStream(net.connect({ port: address.port, host: address.host, allowHalfOpen: true }));
@@ -55,7 +55,7 @@ describe('fromNodeStream', () => {
     expect(Buffer.concat(await lastValueFrom(channel.pipe(toArray()))).toString()).toBe('hello');
   });
 
-  it('C16: without allowHalfOpen, an answer to the last message is still sent, then the sending side ends', async () => {
+  it('C16: without allowHalfOpen, sends an answer to the last message, then ends the sending side', async () => {
     const [near, far] = duplexPair();
     near.allowHalfOpen = false;
     const channel = fromNodeStream(near).framed(lines());
@@ -70,7 +70,7 @@ describe('fromNodeStream', () => {
     expect(channel.closed).toBe(true);
   });
 
-  it('D3: a bad frame fails the channel, and ends the stream cleanly', async () => {
+  it('D3: fails the channel at a bad frame, and ends the stream cleanly', async () => {
     const [near, far] = duplexPair();
     const channel = fromNodeStream(near).framed(lengthPrefixed({ maxLength: 10 }));
     const here = record(channel);
@@ -82,7 +82,7 @@ describe('fromNodeStream', () => {
     await until(() => near.destroyed);
   });
 
-  it('C4: exceeding maxBuffered fails the channel with ERR_OVERFLOW, and destroys the stream', async () => {
+  it('C4: fails the channel with ERR_OVERFLOW beyond maxBuffered, and destroys the stream', async () => {
     const stuck = new Duplex({ read: () => undefined, write: () => undefined });
     const channel = fromNodeStream(stuck);
     const here = record(channel);
@@ -92,7 +92,7 @@ describe('fromNodeStream', () => {
     expect(stuck.errored).toMatchObject({ code: 'ERR_OVERFLOW' });
   });
 
-  it('C8: a source that fails destroys the stream with ERR_HANDLER', async () => {
+  it('C8: destroys the stream with ERR_HANDLER if a source fails', async () => {
     const [near] = duplexPair();
     const [left, right] = [fromNodeStream(near), fromNodeStream(duplexPair()[0])];
     const reason = new Error('enough');
@@ -102,7 +102,7 @@ describe('fromNodeStream', () => {
     expect(near.errored).toMatchObject({ code: 'ERR_HANDLER', cause: { code: 'ERR_CLOSED', cause: reason } });
   });
 
-  it('C8: data that the stream had read but not emitted when it failed is received before the error', async () => {
+  it('C8: emits data that the stream had read before it failed, then the error', async () => {
     const stream = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
     const channel = fromNodeStream(stream);
     const hold = channel.hold();
@@ -118,7 +118,7 @@ describe('fromNodeStream', () => {
     expect(Buffer.concat(here.values).subarray(70_000).toString()).toBe('the rest');
   });
 
-  it('I1: several errors from one stream end only the channel', async () => {
+  it('I1: ends only the channel if the stream emits several errors', async () => {
     const stream = new Duplex({ autoDestroy: false, read: () => undefined, write: (_c, _e, done) => done() });
     const here = record(fromNodeStream(stream));
     stream.emit('error', new Error('first'));
@@ -127,7 +127,7 @@ describe('fromNodeStream', () => {
     await until(() => stream.destroyed);
   });
 
-  it('I1: a stream that emits no close event still ends cleanly', async () => {
+  it('I1: ends cleanly even if the stream emits no close event', async () => {
     const stream = new Duplex({ emitClose: false, read: () => undefined, write: (_c, _e, done) => done() });
     const channel = fromNodeStream(stream);
     const here = record(channel);
@@ -153,7 +153,7 @@ describe('fromNodeStream', () => {
     expect(() => fromNodeStream(stream as Duplex)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
 
-  it('I1: the channel of an already destroyed stream fails', async () => {
+  it('I1: fails the channel of a stream that is already destroyed', async () => {
     const failed = new PassThrough();
     failed.on('error', () => undefined).destroy(new Error('before'));
     await until(() => failed.closed);
@@ -170,7 +170,7 @@ describe('fromNodeStream', () => {
     expect(await record(fromNodeStream(gone)).end()).toMatchObject({ code: 'ECONNABORTED' });
   });
 
-  it('I1: a side of the stream that has ended or is missing counts as ended in the channel', async () => {
+  it('I1: treats a side of the stream that has ended or is missing as ended', async () => {
     const [near, far] = duplexPair();
     near.end();
     far.resume();
@@ -203,7 +203,7 @@ describe('fromNodeStream', () => {
     await expect(ended.send('x')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('C19: memory that the library reuses is never left in a stream', async () => {
+  it('C19: never leaves memory that the library reuses in a stream', async () => {
     const kept: Buffer[] = [];
     const keeping = new Duplex({
       read: () => undefined,

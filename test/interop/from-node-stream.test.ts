@@ -28,7 +28,7 @@ function listenersOf(stream: Duplex): Record<string, number> {
   return Object.fromEntries(ours.map((event) => [event, stream.listenerCount(event)]));
 }
 
-/** Counts the bytes written to `stream` before its `write` returns false, which it has to at some point. */
+/** Writes `piece` to `stream` until `write` returns false, and returns how many bytes were written. */
 async function fill(stream: Duplex, piece: Buffer): Promise<number> {
   let written = 0;
   for (let idle = 0; idle < 50;) {
@@ -77,7 +77,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     );
   });
 
-  it('I1: carries framed messages, with views, Holds and the rest of a chunk in mid-stream', async () => {
+  it('I1: carries lines, then a body, then lines again on one stream', async () => {
     const [near, far] = await streamsAt(place);
     const channel = fromNodeStream(near);
     far.write('4\nbodyrest\n');
@@ -92,7 +92,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect(await buffer(far)).toEqual(Buffer.from('one\n'));
   });
 
-  it('I1: is half-closed: values sent after the end of the other side still arrive', async () => {
+  it('I1: still sends values after the other side has ended', async () => {
     const [near, far] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const here = record(channel);
@@ -124,7 +124,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     await turns();
     const waiting = near.readableLength;
     expect(near.isPaused()).toBe(true);
-    // The stream itself stops at its high-water mark plus one chunk.
+    // The stream itself buffers up to its high-water mark and one chunk.
     expect(waiting).toBeLessThanOrEqual(near.readableHighWaterMark + 65_536);
     if (place.name === 'memory') expect(written).toBeLessThanOrEqual(4 * 65_536);
     far.end();
@@ -149,7 +149,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect(size).toBe(written);
   });
 
-  it('C4: a slow stream limits what is sent: a paced source is not pulled any further', async () => {
+  it('C4: does not pull a paced source while the stream is full', async () => {
     const [near, far] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const count = 3_000;
@@ -174,7 +174,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect(most).toBeLessThanOrEqual(65_536 + 10_000);
   });
 
-  it('I1: error(reason) destroys the stream with the reason, and is reported as ERR_CLOSED', async () => {
+  it('I1: error(reason) destroys the stream with the reason, and reports ERR_CLOSED', async () => {
     const [near, far] = await streamsAt(place);
     const errors: unknown[] = [];
     near.on('error', (error) => errors.push(error));
@@ -193,7 +193,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     far.destroy();
   });
 
-  it('I1: a stream destroyed before its end is an error, after everything received', async () => {
+  it('I1: fails after everything received if the stream is destroyed before its end', async () => {
     const [near, far] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const hold = channel.hold();
@@ -213,7 +213,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     await expect(channel.send('late')).rejects.toMatchObject({ code: 'ECONNABORTED' });
   });
 
-  it('I1: an error of the stream is the error of the channel, with the original as cause', async () => {
+  it('I1: fails with the error of the stream, and keeps the original as the cause', async () => {
     const [near] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const here = record(channel);

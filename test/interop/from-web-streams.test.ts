@@ -17,7 +17,7 @@ type Bytes = Uint8Array | string;
 
 const bytes = fc.uint8Array({ minLength: 1, maxLength: 60_000 }).map((array) => Buffer.from(array));
 
-/** Values of every kind, some of them without a length. */
+/** Values of every kind. Some have no length. */
 const values = fc.array(
   fc.oneof(
     fc.string({ unit: 'binary', maxLength: 300 }),
@@ -187,7 +187,7 @@ describe('fromWebStreams', () => {
     }
   });
 
-  it('F2: while the channel is held, nothing is emitted; reading continues after the release', async () => {
+  it('F2: emits nothing while the channel is held, and continues after the release', async () => {
     const { readable, controller } = fedStream<number>();
     const channel = fromWebStreams<number, never>({ readable, writable: new WritableStream() });
     const hold = channel.hold();
@@ -203,7 +203,7 @@ describe('fromWebStreams', () => {
     expect(here.endings).toEqual(['complete']);
   });
 
-  it('C4: waits for the sink: a paced source is not pulled any further, and unpaced values overflow', async () => {
+  it('C4: waits for the sink before it pulls a paced source, and fails if unpaced values overflow', async () => {
     const { writable, calls, take } = recordingStream<Buffer>(false);
     const channel = fromWebStreams<never, Buffer>({ readable: new ReadableStream(), writable });
     let pulled = 0;
@@ -212,7 +212,7 @@ describe('fromWebStreams', () => {
     }
     const sending = record(channel.sendFrom(source()));
     await turns();
-    // One value is with the sink, and those waiting here are bounded.
+    // The sink has one value, and the queue of the channel is bounded.
     expect(calls.written.length).toBe(1);
     expect(pulled).toBeLessThanOrEqual(10);
     expect(channel.bufferedBytes).toBeLessThanOrEqual(65_536 + 10_000);
@@ -312,7 +312,7 @@ describe('fromWebStreams', () => {
     await expect(channel.send('late')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('I1: an error of the readable stream arrives after what was read, and aborts the writable one', async () => {
+  it('I1: reports an error of the readable stream after what was read, and aborts the writable stream', async () => {
     const { writable, calls } = recordingStream<string>();
     const { readable, controller } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
@@ -332,7 +332,7 @@ describe('fromWebStreams', () => {
     expect([readable.locked, writable.locked]).toEqual([false, false]);
   });
 
-  it('I1: an error of the writable stream fails the channel, and cancels the readable one', async () => {
+  it('I1: fails the channel for an error of the writable stream, and cancels the readable stream', async () => {
     const { writable, controller } = recordingStream<string>();
     const { readable, calls } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
@@ -346,7 +346,7 @@ describe('fromWebStreams', () => {
     expect([readable.locked, writable.locked]).toEqual([false, false]);
   });
 
-  it('I1: if a stream has already ended or failed, so has the channel', async () => {
+  it('I1: returns a channel that has ended or failed if one of the streams has', async () => {
     const closed = new WritableStream<string>();
     await closed.close();
     const { readable, controller } = fedStream<string>(1);
@@ -366,7 +366,7 @@ describe('fromWebStreams', () => {
     expect(await record(failing).end()).toMatchObject({ code: 'EIO', cause: { message: 'before' } });
   });
 
-  it('I1: undefined, which no Observable of this library emits, fails the channel with ERR_FRAME_INVALID', async () => {
+  it('I1: fails the channel with ERR_FRAME_INVALID if the readable stream contains undefined', async () => {
     const { readable, controller } = fedStream<unknown>();
     const here = record(fromWebStreams({ readable, writable: new WritableStream() }));
     controller.enqueue(undefined);
@@ -398,7 +398,7 @@ describe('fromWebStreams', () => {
     expect(calls.written.length).toBeGreaterThan(0);
   });
 
-  it('I1: CompressionStream compresses what a connection sends', async () => {
+  it('I1: compresses what a connection sends with CompressionStream', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const gzip = fromWebStreams<Uint8Array, Uint8Array>(new CompressionStream('gzip'));
     relay(near.bytes, gzip).subscribe();
@@ -417,7 +417,7 @@ describe('fromWebStreams', () => {
     channel.complete();
   });
 
-  it('I1: the channel cannot be framed, unlike that of fromNodeStream', async () => {
+  it('I1: returns a channel that cannot be framed, unlike fromNodeStream', async () => {
     const through = new TransformStream<Uint8Array, Uint8Array>();
     const channel = fromNodeStream(Duplex.fromWeb(through as never)).framed(lines());
     for (const line of ['a', 'b']) channel.next(line);
@@ -428,7 +428,7 @@ describe('fromWebStreams', () => {
     plain.error('over');
   });
 
-  it('A5: refuses objects that are not web streams, and streams that are locked', () => {
+  it('A5: refuses objects that are not web streams, and locked streams', () => {
     const { readable, writable } = new TransformStream();
     const locked = new TransformStream();
     locked.readable.getReader();

@@ -18,7 +18,6 @@ import { endingOf, readAll } from '../support/sockets/read-socket.js';
 import { record } from '../support/recording/record.js';
 import { until } from '../support/scheduling/event-loop.js';
 
-/** A server of `node:http` that handles the connections of a server of the library. */
 async function served(
   place: Place,
   handler: http.RequestListener,
@@ -33,7 +32,6 @@ interface Answer {
   readonly body: string;
 }
 
-/** A request of `node:http` over a client of the library. */
 async function request(
   place: Place,
   address: Address,
@@ -59,7 +57,7 @@ const echo: http.RequestListener = (asked, response) => {
 };
 
 describe.each(allPlaces)('node:http over $name', (place) => {
-  it('I2: serves and requests', async () => {
+  it('I2: serves requests and sends requests', async () => {
     const { address, server } = await served(place, echo);
     expect(await request(place, address, '/a', 'hello')).toEqual({ status: 200, body: 'hello' });
     const large = 'x'.repeat(3_000_000);
@@ -90,7 +88,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: one connection of an agent serves one request after another', async () => {
+  it('I2: serves one request after another on one connection of an agent', async () => {
     const { address, server } = await served(place, echo);
     const agent = new http.Agent({ keepAlive: true, maxSockets: 2 });
     agent.createConnection = () => toNodeStream(connect(address, { ...place.options, halfOpen: false }));
@@ -110,7 +108,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
       responses.push(response);
     });
     const agent = new http.Agent({ keepAlive: true });
-    // An agent expects a connection to end by itself after the server has ended it.
+    // An agent expects that a connection ends by itself after the server has ended it.
     agent.createConnection = () => toNodeStream(connect(address, { ...place.options, halfOpen: false }));
     onTestFinished(() => agent.destroy());
     const early = request(place, address, '/', undefined, agent);
@@ -138,7 +136,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     expect(Array.from(text.matchAll(/\r\n\r\n(\/\d+)/g), ([, path]) => path)).toEqual(paths);
   });
 
-  it('I3: an invalid request is answered with 400, then the connection ends', async () => {
+  it('I3: answers an invalid request with 400, then ends the connection', async () => {
     const { address, server } = await served(place, echo);
     const raw = await rawClient(address);
     raw.write('this is no HTTP\r\n\r\n' + 'and a lot of it'.repeat(20_000));
@@ -147,7 +145,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: a client that leaves in the middle of a response ends only that response', async () => {
+  it('I2: ends only the response of a client that leaves in the middle of it', async () => {
     let ended: (hadError: unknown) => void = () => undefined;
     const end = new Promise((resolve) => {
       ended = resolve;
@@ -172,7 +170,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: an upgrade hands over the stream', async () => {
+  it('I2: hands the stream over on an upgrade', async () => {
     const { address, web } = await served(place, echo);
     web.on('upgrade', (_, stream: net.Socket, head: Buffer) => {
       stream.write('HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n');
@@ -186,7 +184,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     expect((await readAll(raw)).toString()).toContain('and more');
   });
 
-  it("I2: a client that does not complete its headers gets 408, once the server has emitted 'listening'", async () => {
+  it("I2: answers incomplete headers with 408, once the server has emitted 'listening'", async () => {
     const web = http.createServer({ headersTimeout: 50, requestTimeout: 50, connectionsCheckingInterval: 10 }, echo);
     Object.assign(web, { httpAllowHalfOpen: true }).emit('listening');
     onTestFinished(() => void web.close());
@@ -197,7 +195,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     raw.end();
   });
 
-  it('I2: an agent drops an idle connection that the server has ended', async () => {
+  it('I2: lets an agent drop an idle connection that the server has ended', async () => {
     const address = await rawServer(place, (socket) => {
       socket.once('data', () => {
         socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
@@ -213,7 +211,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     }
   });
 
-  it("I2: close() ends idle connections, once the server has emitted 'listening'", async () => {
+  it("I2: ends idle connections on close(), once the server has emitted 'listening'", async () => {
     const { address, web, server } = await served(place, echo);
     web.emit('listening');
     const raw = await rawClient(address);
@@ -226,7 +224,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
   });
 });
 
-describe('https', () => {
+describe('node:https', () => {
   it.each(securePlaces)("I2: works over the library's TLS, $name", async (place) => {
     const web = https.createServer(identity, (asked, response) => {
       response.end(String('encrypted' in asked.socket));

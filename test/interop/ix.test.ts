@@ -31,7 +31,7 @@ describe('pull', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F5: is paced: the Flow is held while no value is wanted', async () => {
+  it('F5: holds the Flow while no value is requested', async () => {
     const flow = new SourceFlow(...numbers(10));
     let seen = 0;
     const pulled = pull(flow.pipe(mapValues((value) => (seen++, value)))).pipe(map((value) => value));
@@ -48,7 +48,7 @@ describe('pull', () => {
     expect(flow.subscribed).toBe(false);
   });
 
-  it('F1: `take` and `break` leave the rest in the Flow', async () => {
+  it('F1: leaves the remaining values in the Flow after `take` and `break`', async () => {
     const flow = new SourceFlow(...numbers(6));
     const got: number[] = [];
     for await (const value of pull(flow).pipe(take(2))) got.push(value);
@@ -63,7 +63,7 @@ describe('pull', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F5: each iteration is a separate subscription', async () => {
+  it('F5: subscribes separately for each iteration', async () => {
     const flow = new SourceFlow<number>();
     const pulled = pull(flow);
     const [one, other] = [pulled[Symbol.asyncIterator](), pulled[Symbol.asyncIterator]()];
@@ -96,7 +96,7 @@ describe('pull', () => {
   });
 
   it.each(places.map((place) => [place.name, place] as const))(
-    'F5: on a channel on %s, a slow pipeline makes the sender wait, and loses nothing',
+    'F5: makes the sender on %s wait for a slow pipeline, and loses nothing',
     async (_name, place) => {
       const { near, far } = await pairAt<string, string>(place, { codec: lines() });
       const line = 'x'.repeat(20_000);
@@ -125,7 +125,7 @@ describe('pull', () => {
     },
   );
 
-  it('F5: an iterable from ix can be sent, and is pulled', async () => {
+  it('F5: returns an iterable that can be sent, and is pulled while it is sent', async () => {
     const { near, far } = await pairAt<string, string>(places[2]!, { codec: lines() });
     const source = from(numbers(5)).pipe(map((value) => `line ${value}`));
     const received = firstValueFrom(far.data.pipe(toArray()));
@@ -168,7 +168,7 @@ describe('pull with batch', () => {
     await iterator.return?.();
   });
 
-  it('F12: is held between two arrays, and never extends an array already delivered', async () => {
+  it('F12: holds the Flow between two arrays, and never extends an array that it has returned', async () => {
     const flow = new SourceFlow<number>();
     const iterator = pull(flow, { batch: 4 })[Symbol.asyncIterator]();
     const first = iterator.next();
@@ -184,7 +184,7 @@ describe('pull with batch', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F12: `break` and `return()` leave the values after the last array in the Flow', async () => {
+  it('F12: leaves the values after the last array in the Flow on `break` and `return()`', async () => {
     const flow = new SourceFlow(...numbers(9));
     const got: number[][] = [];
     for await (const values of pull(flow, { batch: 2 })) {
@@ -202,7 +202,7 @@ describe('pull with batch', () => {
     expect(await firstValueFrom(flow)).toBe(7);
   });
 
-  it('F12: return() settles pending next() calls as done, and takes back no delivered array', async () => {
+  it('F12: settles pending next() calls as done on return(), and takes no returned array back', async () => {
     const flow = new SourceFlow<number>();
     const iterator = pull(flow, { batch: 4 })[Symbol.asyncIterator]();
     const parked = [iterator.next(), iterator.next()];
@@ -219,7 +219,7 @@ describe('pull with batch', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F12: concurrent next() calls are answered in order', async () => {
+  it('F12: answers concurrent next() calls in order', async () => {
     const flow = new SourceFlow(...numbers(5));
     const iterator = pull(flow, { batch: 2 })[Symbol.asyncIterator]();
     const parked = [iterator.next(), iterator.next(), iterator.next(), iterator.next()];
@@ -231,7 +231,7 @@ describe('pull with batch', () => {
     await iterator.return?.();
   });
 
-  it('F12: several values that an operator makes from one arrive in arrays, too, of at most `batch`', async () => {
+  it('F12: returns several values made from one value in arrays of at most `batch`', async () => {
     const flow = SourceFlow.ending('abcde', 'fg', 'h');
     const letters = flow.pipe(mergeMap((text) => text.split('')));
     const got: string[] = [];
@@ -246,7 +246,7 @@ describe('pull with batch', () => {
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
   });
 
-  it('F12: can be held by others like any subscription', async () => {
+  it('F12: waits while others hold the Flow, like any subscription', async () => {
     const flow = new SourceFlow(1, 2);
     const hold = flow.hold();
     const iterator = pull(flow, { batch: 5 })[Symbol.asyncIterator]();
@@ -260,7 +260,7 @@ describe('pull with batch', () => {
   });
 
   it.each(places.map((place) => [place.name, place] as const))(
-    'F12: on a channel on %s, every line arrives once and in order, and the sender waits',
+    'F12: makes the sender on %s wait, and returns every line once and in order',
     async (_name, place) => {
       const { near, far } = await pairAt<string, string>(place, { codec: lines() });
       const all = numbers(20_000).map((index) => `${index} ${'x'.repeat(index % 90)}`);
@@ -306,7 +306,7 @@ describe('pull with batch', () => {
 });
 
 describe('importing ix', () => {
-  /** The modules that a program loads that consists of this one line. */
+  /** The modules that this line of code loads. */
   async function loadedBy(program: string): Promise<string[]> {
     const hooks = `import { writeSync } from 'node:fs';
       export const load = (url, context, next) => (writeSync(1, url + '\\n'), next(url, context));`;

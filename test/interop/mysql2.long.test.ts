@@ -15,7 +15,7 @@ describeWith('mysql2', programs, (paths) => {
   vi.setConfig({ testTimeout: 60_000 });
 
   let server: MariadbServer;
-  /** The clients of the library that the drivers of a test have used. */
+  /** The clients of the library that the drivers of this test have used. */
   let clients: Client[];
 
   beforeAll(async () => {
@@ -28,11 +28,11 @@ describeWith('mysql2', programs, (paths) => {
 
   afterAll(async () => server.remove());
 
-  /** The option that makes the driver use a client of the library. */
+  /** Makes the driver use a client of the library. */
   function config(address = server.tcp): mysql.ConnectionOptions {
     return {
       stream: () => {
-        // The driver expects the socket to close when the server ends, as `net.Socket` does by itself.
+        // The driver expects its socket to close when the server ends, as a `net.Socket` does by default.
         const client = connect(address, { halfOpen: false });
         clients.push(client);
         return toNodeStream(client);
@@ -44,7 +44,7 @@ describeWith('mysql2', programs, (paths) => {
 
   async function loggedIn(more: mysql.ConnectionOptions = {}): Promise<promised.Connection> {
     const driver = await promised.createConnection({ ...config(), ...more });
-    driver.on('error', () => undefined); // the query fails with it, too
+    driver.on('error', () => undefined); // the query rejects with the same error
     onTestFinished(() => driver.destroy());
     return driver;
   }
@@ -54,7 +54,7 @@ describeWith('mysql2', programs, (paths) => {
     expect((await driver.query('SELECT 1 AS one, NULL AS nothing, CAST(1.50 AS DECIMAL(5,2)) AS exact'))[0]).toEqual([
       { one: 1, nothing: null, exact: '1.50' },
     ]);
-    // A parameter of several megabytes, which is sent at the server's pace and comes back.
+    // The driver sends a parameter of several megabytes, and the server returns it.
     const bytes = Buffer.alloc(5_000_000, 'not quite random ');
     const [rows] = await driver.execute<mysql.RowDataPacket[]>('SELECT ? AS bytes', [bytes]);
     expect(Buffer.from(rows[0]?.['bytes'] as string).equals(bytes)).toBe(true);
@@ -128,7 +128,7 @@ describeWith('mysql2', programs, (paths) => {
     let last = 0;
     for await (const { seq } of rows as AsyncIterable<{ seq: number }>) {
       if (seq === 10) {
-        // Data that the kernel does not take waits at the server.
+        // Data that the kernel does not take stays at the server.
         const waiting = `SELECT state FROM information_schema.processlist WHERE info LIKE '%seq_1_to_5000%' AND id <> connection_id()`;
         while (!(await server.ask(waiting)).startsWith('Writing to net'));
       }

@@ -9,7 +9,7 @@ import { serverAt } from '../support/connection/connected-pairs.js';
 import { rawClient, rawServer, rawSocket } from '../support/sockets/plain-sockets.js';
 import { until } from '../support/scheduling/event-loop.js';
 
-/** The actions of either end; a number is how many bytes it writes. */
+/** An action of either end. A number is how many bytes the end writes. */
 type Act = number | 'end' | 'pause' | 'resume' | 'cork' | 'uncork' | 'destroySoon' | 'destroy' | 'fail' | 'reset';
 
 interface Step {
@@ -22,7 +22,7 @@ interface Pair {
   readonly far: net.Socket;
 }
 
-/** Makes a pair whose near end is a socket of Node's, or a stream that stands in for one. */
+/** Makes a pair whose near end is a socket of Node, or a stream in its place. */
 type Maker = (place: Place, isStandIn: boolean) => Promise<Pair>;
 
 const dialled: Maker = async (place, isStandIn) => {
@@ -49,7 +49,6 @@ const accepted: Maker = async (place, isStandIn) => {
   return { near: await near, far };
 };
 
-/** One end, as it looks from outside. */
 class Watched {
   readonly socket: net.Socket;
   readonly events: string[] = [];
@@ -76,7 +75,7 @@ class Watched {
   }
 }
 
-/** Performs the steps one after another, waits for the effect of each, and returns how the near end looked after it. */
+/** Performs the steps, waits for the effect of each step, and returns the state of the near end after each step. */
 async function story({ near: nearSocket, far: farSocket }: Pair, steps: readonly Step[]): Promise<unknown> {
   const near = new Watched(nearSocket);
   const far = new Watched(farSocket);
@@ -107,7 +106,7 @@ async function story({ near: nearSocket, far: farSocket }: Pair, steps: readonly
       ...(near.paused ? {} : { read: socket.bytesRead }),
     });
   }
-  // Everything still open is ended in order.
+  // Ends everything that is still open.
   for (const [one, other] of [
     [near, far],
     [far, near],
@@ -120,13 +119,13 @@ async function story({ near: nearSocket, far: farSocket }: Pair, steps: readonly
   return { looks, events: near.events, received: near.received };
 }
 
-/** Whether a step shows nothing, or shows an intended difference between the two. */
+/** Whether a step has no visible effect, or an intended difference between the socket and the stream. */
 function isPointless({ at, act }: Step, near: Watched, far: Watched): boolean {
   if (act === 'reset' && at === 'far') {
-    // An end that has received the FIN reads no more, and a reset right behind unread bytes may count as the end.
+    // An end that has received the FIN reads no more. A reset right after unread bytes may count as the end.
     return far.ended || near.received < far.sent;
   }
-  // Waiting data is sent by one of them and dropped by the other (I3).
+  // The socket and the stream treat queued data differently (I3).
   return near.corked > 0 && (act === 'destroy' || act === 'fail' || act === 'reset');
 }
 
@@ -175,7 +174,7 @@ function take(one: Watched, act: Act): unknown {
   }
 }
 
-/** Waits until the step has had its effect on both ends. */
+/** Waits until the step has its effect on both ends. */
 async function effect(one: Watched, other: Watched, act: Act): Promise<void> {
   if (act === 'destroy' || act === 'fail' || act === 'reset' || act === 'destroySoon') {
     await until(() => one.gone);
@@ -197,7 +196,7 @@ async function effect(one: Watched, other: Watched, act: Act): Promise<void> {
   if (other.has('finish') && other.has('end')) await until(() => other.gone);
 }
 
-/** Whether everything sent has arrived, or as much as is read without a reader. */
+/** Whether everything sent has arrived, or as much as a paused end reads ahead. */
 function has({ socket, paused, received }: Watched, sent: number): boolean {
   return (
     received === sent ||
@@ -229,7 +228,7 @@ describe.each(realPlaces)('a stream in place of a net.Socket, over $name', (plac
   it.each([
     ['dialled', dialled],
     ['accepted', accepted],
-  ])('I2: behaves like the socket, %s', async (_, make) => {
+  ])('I2: behaves like a net.Socket that was %s', async (_, make) => {
     await fc.assert(
       fc.asyncProperty(fc.array(acts(place.name === 'tcp'), { maxLength: 12 }), async (steps) => {
         const expected = await story(await make(place, false), steps);

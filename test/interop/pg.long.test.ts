@@ -17,7 +17,7 @@ describeWith('pg', programs, (paths) => {
   vi.setConfig({ testTimeout: 60_000 });
 
   let server: PostgresServer;
-  /** The clients of the library that the drivers of a test have used. */
+  /** The clients of the library that the drivers of this test have used. */
   let clients: Client[];
 
   beforeAll(async () => {
@@ -30,7 +30,7 @@ describeWith('pg', programs, (paths) => {
 
   afterAll(async () => server.remove());
 
-  /** The option that makes the driver use a client of the library. */
+  /** Makes the driver use a client of the library. */
   function config(options: ConnectOptions & { address?: string } = {}): pg.ClientConfig {
     const { address = server.tcp, ...others } = options;
     return {
@@ -47,7 +47,7 @@ describeWith('pg', programs, (paths) => {
 
   async function loggedIn(more: pg.ClientConfig = {}): Promise<pg.Client> {
     const driver = new pg.Client({ ...config(), ...more });
-    driver.on('error', () => undefined); // the query fails with it, too
+    driver.on('error', () => undefined); // the query rejects with the same error
     onTestFinished(() => driver.end());
     await driver.connect();
     return driver;
@@ -57,7 +57,7 @@ describeWith('pg', programs, (paths) => {
     const driver = await loggedIn(config({ address: server[place] }));
     expect((await driver.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
 
-    // Parameters, one of several megabytes, which is sent at the server's pace and comes back.
+    // The driver sends a parameter of several megabytes, and the server returns it.
     const bytes = Buffer.alloc(5_000_000, 'not quite random ');
     const { rows } = await driver.query<{ bytes: Buffer; text: string }>(
       'SELECT $1::bytea AS bytes, $2::text AS text',
@@ -131,7 +131,7 @@ describeWith('pg', programs, (paths) => {
       code: 'ERR_TLS_CERT_ALTNAME_INVALID',
     });
     await expect(loggedIn({ ...login, ssl: true })).rejects.toThrow('certificate');
-    // A unix socket has no TLS.
+    // PostgreSQL offers no TLS on a unix socket.
     await expect(loggedIn({ ...config({ address: server.unix }), ...login, ssl: true })).rejects.toThrow(
       'does not support SSL',
     );
@@ -182,7 +182,7 @@ describeWith('pg', programs, (paths) => {
     const outcomes = await sleeping;
     expect(outcomes.map(({ status }) => status)).toEqual(outcomes.map(() => 'rejected'));
 
-    // The pool replaces the clients whose query has failed, and then continues with the new ones.
+    // The pool replaces the clients whose query has failed.
     clients = [];
     const results = await Promise.all(
       Array.from({ length: 200 }, (_, i) => pool.query<{ number: number }>('SELECT $1::int AS number', [i])),
@@ -220,9 +220,9 @@ describeWith('pg', programs, (paths) => {
       defer(() => {
         attempts++;
         return loggedIn(options);
-      }).pipe(retry(backoff({ initial: 20, max: 100, attempts: 100 }))), // While it starts, it accepts nobody.
+      }).pipe(retry(backoff({ initial: 20, max: 100, attempts: 100 }))), // A starting server refuses clients.
     );
-    // The attempts continue while the client has a subscriber, so this subscription has to end.
+    // This subscription would keep the attempts alive, so it has to end.
     const waiting = clients[0]!.pipe(filter(({ status }) => status === 'waiting'));
     await firstValueFrom(waiting.pipe(skip(2)));
     await server.start();

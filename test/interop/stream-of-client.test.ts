@@ -13,7 +13,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { eventsOf, contents } from '../support/interop/stream-events.js';
 
 describe('a stream over a client', () => {
-  it.each(allPlaces)('I2: exists before the connection, and dials by itself, $name', async (place) => {
+  it.each(allPlaces)('I2: exists before its connection, and dials by itself, over $name', async (place) => {
     const { address } = await serverAt(place, ({ bytes }) => bytes.subscribe(bytes));
     const stream = toNodeStream(connect(address, place.options));
     const events = eventsOf(stream);
@@ -46,7 +46,7 @@ describe('a stream over a client', () => {
     expect(await seen[0]).toHaveLength(0);
   });
 
-  it('I2: shows its addresses, like the socket of the connection', async () => {
+  it('I2: shows the same addresses as the socket of its connection', async () => {
     const { raw, near } = await acceptedAt(tcp);
     const stream = toNodeStream(near);
     expect([stream.remoteAddress, stream.remotePort, stream.remoteFamily]).toEqual([
@@ -63,7 +63,7 @@ describe('a stream over a client', () => {
     stream.destroy();
   });
 
-  it('I2: connect() calls its listener, whether the connection is open or not', async () => {
+  it('I2: calls the listener of connect(), whether the connection is already open or not', async () => {
     const { address } = await serverAt(tcp, ({ bytes }) => bytes.subscribe(bytes));
     const client = connect(address);
     const stream = toNodeStream(client);
@@ -111,7 +111,7 @@ describe('a stream over a client', () => {
     expect(written).toEqual(['ECONNREFUSED']);
   });
 
-  it('I2: if destroyed before it is connected, leaves nothing behind', async () => {
+  it('I2: leaves nothing behind if it is destroyed before it is connected', async () => {
     const { server, address } = await serverAt(tcp, () => undefined);
     const stream = toNodeStream(connect(address));
     const events = eventsOf(stream);
@@ -125,7 +125,7 @@ describe('a stream over a client', () => {
     expect(server.connections.size).toBe(0);
   });
 
-  it('I2: a driver can continue writing after the server has ended, unless `halfOpen` is false', async () => {
+  it('I2: lets a driver write after the server has ended, unless `halfOpen` is false', async () => {
     for (const halfOpen of [undefined, true, false]) {
       const received = new Promise<Buffer>((resolve, reject) => {
         void rawServer(tcp, (socket) => {
@@ -151,12 +151,12 @@ describe('a stream over a client', () => {
     }
   });
 
-  it("I2: writing after the peer's end has ended the stream is EPIPE", async () => {
+  it('I2: fails a write with EPIPE after the end of the peer has ended the stream', async () => {
     const address = await rawServer(tcp, (socket) => {
       socket.resume().end('bye');
     });
     const stream = toNodeStream(connect(address));
-    // The same as the option halfOpen, for this stream alone.
+    // This call does for one stream what the option halfOpen does for a client.
     stream.once('connect', () => {
       stream.allowHalfOpen = false;
       stream.resume();
@@ -169,7 +169,7 @@ describe('a stream over a client', () => {
     expect(events.filter((event) => event.startsWith('error'))).toEqual(['error EPIPE']);
   });
 
-  it('I2: a client has one stream at a time, and can have another after its end', async () => {
+  it('I2: is the only stream of its client until it ends, and another stream can follow', async () => {
     const { address } = await serverAt(tcp, ({ bytes }) => bytes.subscribe(bytes));
     const client = connect(address);
     const stream = toNodeStream(client);
@@ -181,7 +181,7 @@ describe('a stream over a client', () => {
     expect((await contents(next)).toString()).toBe('again');
   });
 
-  it('I2: with reconnect, the stream dials until it has a connection, and ends with that connection', async () => {
+  it('I2: dials until it has a connection if the client has reconnect, and ends with that connection', async () => {
     const place = tcp;
     let count = 0;
     const address = await rawServer(place, (socket) => {
@@ -208,7 +208,7 @@ describe('a stream over a client', () => {
     expect([attempts, count]).toEqual([3, 3]);
   });
 
-  it('I2: reads the bytes of a client with a codec, and a channel as it is', async () => {
+  it('I2: reads the bytes of a client that has a codec, and the messages of a given channel', async () => {
     const { address } = await serverAt(tcp, ({ bytes }) => bytes.subscribe(bytes));
     const raw = toNodeStream(connect(address, { codec: lines() }));
     raw.end('no newline');
@@ -234,8 +234,8 @@ describe('a stream over a client', () => {
   });
 });
 
-describe('members that only a socket has', () => {
-  it.each(securePlaces)('I2: has the members of TLS if TLS is active, $name', async (place) => {
+describe('a stream over a client, in place of a socket,', () => {
+  it.each(securePlaces)('I2: has the members of a TLS socket if TLS is active, $name', async (place) => {
     const { near, far } = await pairAt(place);
     for (const connection of [near, far]) {
       const stream = toNodeStream(connection) as SocketStream & { getPeerCertificate(): object };
@@ -253,7 +253,7 @@ describe('members that only a socket has', () => {
     early.destroy();
   });
 
-  it.each([...realPlaces, memory()])('I2: has no members of TLS without TLS, $name', async (place) => {
+  it.each([...realPlaces, memory()])('I2: has no members of a TLS socket without TLS, $name', async (place) => {
     const { near } = await pairAt(place);
     const stream = toNodeStream(near);
     for (const name of ['encrypted', 'authorized', 'alpnProtocol', 'servername', 'getPeerCertificate']) {
@@ -262,7 +262,7 @@ describe('members that only a socket has', () => {
     stream.destroy();
   });
 
-  it('I2: setTimeout reports silence, again after each activity, and ends nothing', async () => {
+  it('I2: reports silence with setTimeout, again after each activity, and does not end', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const stream = toNodeStream(near);
     const events = eventsOf(stream.resume());
@@ -283,7 +283,7 @@ describe('members that only a socket has', () => {
     expect(stream.setTimeout(5)).toBe(stream);
   });
 
-  it('I2: setNoDelay, setKeepAlive, ref and unref reach the socket, even if called before it is connected', async () => {
+  it('I2: passes setNoDelay, setKeepAlive, ref and unref to the socket, even before it is connected', async () => {
     const { near, client } = await dialledAt(tcp);
     expect(client).toBeDefined();
     const stream = toNodeStream(near);

@@ -16,14 +16,14 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { countWrites } from '../support/transport/count-writes.js';
 import { eventsOf, contents } from '../support/interop/stream-events.js';
 
-/** Waits for `'close'`; has to be called before it can be emitted. */
+/** Waits for `'close'`. Call it before that event can be emitted. */
 function gone(stream: Duplex): Promise<void> {
   return new Promise((resolve) => {
     stream.once('close', () => resolve());
   });
 }
 
-/** Writes `chunks`, some of them corked together and some after a turn, depending on `pace`, and ends the stream. */
+/** Writes `chunks` and ends the stream. `pace` says which chunks are corked together, and which come a turn later. */
 async function writeAll(stream: Duplex, chunks: readonly Buffer[], pace: readonly number[]): Promise<void> {
   for (const [index, chunk] of chunks.entries()) {
     const kind = pace[index % pace.length];
@@ -168,7 +168,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     await firstValueFrom(near.closed);
   });
 
-  it('I1: destroy(error) is not an orderly end for the peer, if the transport has a reset', async () => {
+  it('I1: destroy(error) resets the connection if the transport has a reset', async () => {
     const { near, far } = await pair();
     const there = record(far.bytes);
     const stream = toNodeStream(near);
@@ -203,7 +203,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     expect(events).toEqual(['close false']);
   });
 
-  it('I1: a connection that fails emits what it has received, then its error', async () => {
+  it('I1: emits what a failed connection has received, then its error', async () => {
     const { near, far } = await pair();
     const stream = toNodeStream(near);
     const events = eventsOf(stream);
@@ -228,7 +228,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     await Promise.resolve();
     stream.write('d');
     await until(() => Buffer.concat(there.values).length === 4);
-    // In memory, a write counts twice.
+    // A write counts twice in memory.
     expect(writes.count).toBe(place.name === 'memory' ? 2 : 1);
     stream.end();
     expect(await there.end()).toBe('complete');
@@ -265,7 +265,7 @@ describe.each(allPlaces)('a stream over an accepted connection, $name', (place) 
     expect(events).toEqual(['end', 'finish', 'close false']);
   });
 
-  it('S7: a stream that does not end is cut off at the deadline, and at once without drain', async () => {
+  it('S7: a shutdown cuts off a stream that does not end, at the deadline or at once without drain', async () => {
     for (const options of [{ deadline: 20 }, { drain: false, deadline: 20_000 }]) {
       const streams: SocketStream[] = [];
       const { server, address } = await serverAt(place, (connection) => void streams.push(toNodeStream(connection)));

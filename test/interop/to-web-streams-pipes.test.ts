@@ -14,7 +14,7 @@ import { scripted } from '../support/transport/scripted-transport.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 import { readSlowly, settling } from '../support/interop/slow-reader.js';
 
-/** The rejections and errors not handled until the end of the test. */
+/** The rejections that are unhandled until the end of the test. */
 function unhandledRejections(): unknown[] {
   const errors: unknown[] = [];
   const listener = (error: unknown): void => void errors.push(error);
@@ -86,7 +86,7 @@ describe('toWebStreams', () => {
     await piping;
   });
 
-  it('C1: a reader may keep the chunks of a channel without a codec', async () => {
+  it('C1: lets a reader keep the chunks of a channel without a codec', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const reading = readSlowly(toWebStreams(near.bytes).readable);
     const other = await acceptedAt(tcp);
@@ -97,7 +97,7 @@ describe('toWebStreams', () => {
     for (let number = 0; number < 100; number++) {
       sent.push(Buffer.alloc(1 + number * 300, number));
       raw.write(sent[number]!);
-      // What another connection receives is read into the same memory.
+      // The other connection receives into the same memory.
       other.raw.write(Buffer.alloc(20_000, 'z'));
       await until(() => echoed === 20_000 * (number + 1));
     }
@@ -105,7 +105,7 @@ describe('toWebStreams', () => {
     expect(Buffer.concat(await reading).equals(Buffer.concat(sent))).toBe(true);
   });
 
-  it('I1: reads no value ahead: each one is emitted for one read', async () => {
+  it('I1: takes one value of the channel for each read, and none ahead', async () => {
     const { near, far } = await pairAt<string, string>(tcp, { codec: lines() });
     const { readable } = toWebStreams(near.data);
     const seen = record(near.data);
@@ -123,7 +123,7 @@ describe('toWebStreams', () => {
     ]);
   });
 
-  it('C8: a reset by the peer ends only the streams, even if nobody uses them', async () => {
+  it('C8: ends only the streams after a reset by the peer, even if nobody uses them', async () => {
     const errors = unhandledRejections();
     const { near, raw } = await acceptedAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
@@ -135,7 +135,7 @@ describe('toWebStreams', () => {
     expect(await settling(readable.getReader().read())).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('K1: for a client, dials at once, and both streams use one connection', async () => {
+  it('K1: dials at once for a client, and uses one connection for both streams', async () => {
     const { address } = await serverAt(tcp, ({ data }) => data.subscribe(data));
     const { readable, writable } = toWebStreams(connect(address, { halfOpen: true }).data);
     const writer = writable.getWriter();
@@ -144,7 +144,7 @@ describe('toWebStreams', () => {
     expect(Buffer.concat(await readSlowly(readable)).toString()).toBe('hello');
   });
 
-  it('K8: for a client that has ended, neither stream reaches another connection', async () => {
+  it('K8: never reaches another connection of a client that has ended', async () => {
     let count = 0;
     const address = await rawServer(tcp, (socket) => {
       count++;
@@ -160,7 +160,7 @@ describe('toWebStreams', () => {
     expect(count).toBe(1);
   });
 
-  it('C16: without halfOpen, close() also settles after the peer has ended', async () => {
+  it('C16: without halfOpen, settles close() even after the peer has ended', async () => {
     const { near, raw } = await dialledAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
     const writer = writable.getWriter();
@@ -171,7 +171,7 @@ describe('toWebStreams', () => {
     expect((await readAll(raw)).length).toBe(0);
   });
 
-  it('K13: with whileDisconnected "drop", a write waits for a connection', async () => {
+  it('K13: makes a write wait for a connection if whileDisconnected is "drop"', async () => {
     const ended = await serverAt(tcp, (connection) => connection.data.complete());
     ended.subscription.unsubscribe();
     const client = connect<string, string>(ended.address, {
@@ -205,7 +205,7 @@ describe('toWebStreams', () => {
     await settling(writer.abort());
   });
 
-  it('C4: with overflow "drop", values that no longer fit are counted, and their write settles', async () => {
+  it('C4: counts values that no longer fit if overflow is "drop", and settles their writes', async () => {
     const { near, far } = await pairAt<Buffer, Uint8Array>(tcp, {
       codec: lengthPrefixed({ maxLength: 100_000 }),
       overflow: 'drop',
@@ -230,7 +230,7 @@ describe('toWebStreams', () => {
     expect(received).toBe(2 * values - near.data.dropped);
   });
 
-  it('C11: the connection ends cleanly once both streams have ended', async () => {
+  it('C11: ends the connection cleanly once both streams have ended', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
     raw.write('unread');
@@ -239,7 +239,7 @@ describe('toWebStreams', () => {
     expect(await endingOf(raw)).toBe('fin');
   });
 
-  it.each([[undefined], [{}], [new ReadableStream()]])('A5: refuses something that is not a Channel: %s', (channel) => {
+  it.each([[undefined], [{}], [new ReadableStream()]])('A5: refuses a value that is not a Channel: %s', (channel) => {
     expect(() => toWebStreams(channel as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
 

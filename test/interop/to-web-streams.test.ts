@@ -59,7 +59,7 @@ describe.each(allPlaces)('toWebStreams over $name', (place) => {
       for (; written < 20_000_000 && !isFull; written += piece.length) await writer.write(piece);
       await writer.close();
     })();
-    // Nothing is read, so writing stops.
+    // Writing stops, because nothing is read.
     for (let before = -1; before !== written;) {
       before = written;
       await turns(50);
@@ -67,7 +67,7 @@ describe.each(allPlaces)('toWebStreams over $name', (place) => {
     isFull = true;
     expect(written).toBeLessThan(20_000_000);
     if (place.name === 'memory') expect(written).toBeLessThanOrEqual(6 * 65_536);
-    // The library's own limit bounds what this side has read ahead, and the streams keep nothing.
+    // The library's own limit bounds what this side has read ahead. The streams buffer nothing.
     expect(near.stats.bytesRead).toBeLessThanOrEqual(2 * 65_536 + 32_768);
     const [size] = await Promise.all([
       readSlowly(readable).then((chunks) => chunks.reduce((sum, { length }) => sum + length, 0)),
@@ -77,8 +77,8 @@ describe.each(allPlaces)('toWebStreams over $name', (place) => {
   });
 });
 
-describe.each(ends)('either web stream, $name', ({ pair, place }) => {
-  it('I1: close() half-closes after everything written, settles when that is flushed, and reading continues', async () => {
+describe.each(ends)('the web streams of a connection, $name,', ({ pair, place }) => {
+  it('I1: send everything written and the FIN on close(), then settle it, and continue to read', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const there = record(far.bytes);
     const { readable, writable } = toWebStreams(near.bytes);
@@ -95,7 +95,7 @@ describe.each(ends)('either web stream, $name', ({ pair, place }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('I1: close() does not settle before the peer takes everything that was written', async () => {
+  it('I1: settle close() only when the peer has taken everything that was written', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const hold = far.bytes.hold();
     const there = record(far.bytes);
@@ -110,7 +110,7 @@ describe.each(ends)('either web stream, $name', ({ pair, place }) => {
     expect(await there.end()).toBe('complete');
   });
 
-  it('I1: the readable stream closes after the peer has ended, and writing continues', async () => {
+  it('I1: close the readable stream after the peer has ended, and continue to write', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const { readable, writable } = toWebStreams(near.bytes);
     far.bytes.next('last');
@@ -124,7 +124,7 @@ describe.each(ends)('either web stream, $name', ({ pair, place }) => {
     expect(Buffer.concat(there.values).toString()).toBe('still here');
   });
 
-  it('I1: abort(reason) destroys the connection, which errors the readable stream', async () => {
+  it('I1: destroy the connection on abort(reason), which errors the readable stream', async () => {
     const { near, far } = await pair();
     const { readable, writable } = toWebStreams(near.bytes);
     const there = record(far.bytes);
@@ -137,7 +137,7 @@ describe.each(ends)('either web stream, $name', ({ pair, place }) => {
       expect(await there.end()).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('I1: abort(reason) destroys the connection of a peer that does not read, even while a write or close() is pending', async () => {
+  it('I1: destroy the connection on abort(reason), even while a write or close() is pending', async () => {
     for (const isClosing of [false, true]) {
       const { near, far } = await pair();
       const hold = far.bytes.hold();
@@ -157,7 +157,7 @@ describe.each(ends)('either web stream, $name', ({ pair, place }) => {
     }
   });
 
-  it('I1: cancel() does not affect data being written, and a following close() ends the connection', async () => {
+  it('I1: continue to write after cancel(), and end the connection on a following close()', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const { readable, writable } = toWebStreams(near.bytes);
     const hold = far.bytes.hold();
@@ -176,7 +176,7 @@ describe.each(ends)('either web stream, $name', ({ pair, place }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('I1: cancel() alone leaves the sending side open', async () => {
+  it('I1: keep the sending side open after cancel() alone', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const there = record(far.bytes);
     const { readable, writable } = toWebStreams(near.bytes);
@@ -198,13 +198,13 @@ describe.each(ends)('either web stream, $name', ({ pair, place }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('I1: a failure of the connection errors both streams, the readable one after everything received', async () => {
+  it('I1: fail with the connection, and the readable stream first delivers everything received', async () => {
     const { near, far } = await pair<string, string>({ codec: lines() });
     const { readable, writable } = toWebStreams(near.data);
     const writer = writable.getWriter();
     far.data.next('received');
     await until(() => near.stats.bytesRead === 9);
-    // A line that is too long fails it (D3).
+    // A line that is too long fails the connection (D3).
     far.bytes.next('x'.repeat(70_000));
     const reader = readable.getReader();
     expect(await reader.read()).toEqual({ done: false, value: 'received' });
@@ -213,7 +213,7 @@ describe.each(ends)('either web stream, $name', ({ pair, place }) => {
     expect(await settling(writer.write('late'))).toMatchObject({ code: 'ERR_FRAME_TOO_LONG' });
   });
 
-  it('D3: after a bad frame, an answer can still be written', async () => {
+  it('D3: can still write an answer after a bad frame', async () => {
     const { near, far } = await pair<string, string>({ codec: lines() });
     const there = record(far.data);
     const { readable, writable } = toWebStreams(near.data);
@@ -228,7 +228,7 @@ describe.each(ends)('either web stream, $name', ({ pair, place }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed' });
   });
 
-  it('D5: a value that cannot be encoded errors the writable stream and fails the connection', async () => {
+  it('D5: fail the writable stream and the connection if a value cannot be encoded', async () => {
     const { near } = await pair<string, string>({ codec: lines() });
     const { readable, writable } = toWebStreams(near.data);
     const reading = settling(readable.getReader().read());

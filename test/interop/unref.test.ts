@@ -7,7 +7,7 @@ import { allRealPlaces } from '../support/transport/places.js';
 import { serverAt } from '../support/connection/connected-pairs.js';
 import { isSecure } from '../support/sockets/plain-sockets.js';
 
-/** A process that connects, and has nothing else to do; it ends its stream when the server does. */
+/** Starts a process that only connects, and ends its stream when the server does. */
 function idleProcess(address: string, isTls: boolean, calls: string): ReturnType<typeof program> {
   const options = isTls ? '{ tls: { rejectUnauthorized: false } }' : '{}';
   const code = `
@@ -22,18 +22,18 @@ function idleProcess(address: string, isTls: boolean, calls: string): ReturnType
 }
 
 describe.each(allRealPlaces.filter(({ name }) => name === 'tcp' || name === 'tls'))('unref over $name', (place) => {
-  it('I2: lets the process exit while the connection is open, until ref', async () => {
+  it('I2: lets the process exit while the connection is open, until ref() is called', async () => {
     const { address } = await serverAt(place, (connection) => {
       const stream = toNodeStream(connection);
       stream.on('error', () => undefined);
       stream.once('data', () => {
         stream.write('you are');
-        // The process that stays is released after the one that exits.
+        // The process that stays may end only after the other process has exited.
         void leaving.ended.then(() => stream.end());
       });
       stream.resume();
     });
-    // As an http.Agent does with an idle connection. A timeout does not keep the process alive either.
+    // An http.Agent makes these calls on an idle connection. The timeout does not keep the process alive either.
     const leaving = idleProcess(formatAddress(address), isSecure(address), '.setTimeout(600_000).unref()');
     const staying = idleProcess(formatAddress(address), isSecure(address), '.unref().ref()');
     expect([await leaving.ended, leaving.errors, leaving.output]).toEqual([0, '', '']);

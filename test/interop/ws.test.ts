@@ -16,7 +16,7 @@ import { serverAt } from '../support/connection/connected-pairs.js';
 import { rawSocket } from '../support/sockets/plain-sockets.js';
 import { until } from '../support/scheduling/event-loop.js';
 
-/** A web socket server that uses Node's HTTP parser, over connections of the library. */
+/** A web socket server over connections of the library. It uses Node's HTTP parser. */
 async function webServerAt(place: Place): Promise<{ server: Server; address: Address; sockets: WebSocketServer }> {
   const sockets = new WebSocketServer({ noServer: true });
   const web = http.createServer((_request, response) => response.end('no web socket'));
@@ -27,7 +27,6 @@ async function webServerAt(place: Place): Promise<{ server: Server; address: Add
   return { server, address, sockets };
 }
 
-/** A web socket over a connection of the library. */
 function socketTo(place: Place, address: Address): WebSocket {
   const createConnection = (): ReturnType<typeof toNodeStream> => toNodeStream(connect(address, place.options));
   return terminated(new WebSocket('ws://localhost/', { createConnection }));
@@ -60,13 +59,13 @@ async function checkEcho(socket: WebSocket): Promise<void> {
 }
 
 describe.each(allPlaces)('ws over $name', (place) => {
-  test('I2: messages of all sizes come back, with the library on both sides', async () => {
+  test('I2: returns messages of all sizes, with the library on both sides', async () => {
     const { address, sockets } = await webServerAt(place);
     sockets.on('connection', echo);
     await checkEcho(socketTo(place, address));
   });
 
-  test('I2: pings are answered, and both sides get the code of a close', async () => {
+  test('I2: answers pings, and reports the code of a close to both sides', async () => {
     const { address, sockets } = await webServerAt(place);
     const accepted = once(sockets, 'connection');
     const socket = socketTo(place, address);
@@ -80,7 +79,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     expect((await closed).map(String)).toEqual(['4001', 'enough']);
   });
 
-  test('I2: if the server closes a web socket, the connection ends cleanly', async () => {
+  test('I2: ends the connection cleanly if the server closes a web socket', async () => {
     const { server, address, sockets } = await webServerAt(place);
     sockets.on('connection', (socket) => {
       socket.send('bye');
@@ -94,7 +93,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     expect(await ended).toMatchObject({ reason: 'finished' });
   });
 
-  test('I2: a sender waits for a slow receiver', async () => {
+  test('I2: makes a sender wait for a slow receiver', async () => {
     const { address, sockets } = await webServerAt(place);
     const accepted = once(sockets, 'connection');
     const near = createWebSocketStream(socketTo(place, address));
@@ -127,7 +126,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     expect(ahead).toBeLessThan((total * chunk.length) / 2);
   });
 
-  test('I2: each side notices when the other has disconnected', async () => {
+  test('I2: notices on each side when the other side has disconnected', async () => {
     const { server, address, sockets } = await webServerAt(place);
     for (const leaver of ['near', 'far'] as const) {
       const accepted = once(sockets, 'connection');
@@ -143,7 +142,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  test('S7: a server that shuts down leaves time to say goodbye', async () => {
+  test('S7: gives web sockets time to say goodbye when the server shuts down', async () => {
     const { server, address, sockets } = await webServerAt(place);
     const socket = socketTo(place, address);
     await once(socket, 'open');
@@ -153,7 +152,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     expect((await closed).map(String)).toEqual(['1001', 'going away']);
   });
 
-  test('S7: a server that shuts down ends web sockets that nobody has closed', async () => {
+  test('S7: ends web sockets that nobody has closed when the server shuts down', async () => {
     const { server, address } = await webServerAt(place);
     const socket = socketTo(place, address);
     await once(socket, 'open');
@@ -162,7 +161,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     expect((await closed)[0]).toBe(1_006);
   });
 
-  test('I2: a server that is not running is an error', async () => {
+  test('I2: reports an error if the server is not running', async () => {
     const { server, address } = await webServerAt(place);
     await server.shutdown();
     const [error] = (await once(socketTo(place, address), 'error')) as [NodeJS.ErrnoException];
@@ -170,8 +169,8 @@ describe.each(allPlaces)('ws over $name', (place) => {
   });
 });
 
-describe.each(allRealPlaces)('ws over $name', (place) => {
-  test('I2: messages of all sizes come back to a client on a socket of Node', async () => {
+describe.each(allRealPlaces)('ws over $name, with a plain client,', (place) => {
+  test('I2: returns messages of all sizes', async () => {
     const { address, sockets } = await webServerAt(place);
     sockets.on('connection', echo);
     const createConnection = (): Socket => rawSocket(address, false);

@@ -63,7 +63,7 @@ const forConnect: Case[] = [
   ...cases(['family'], [0, 5, 46, '4', 'IPv4', null, Number.NaN]),
 ];
 
-/** A transport that must not be used. */
+/** A transport that must not be called. */
 function untouched(): Transport {
   const fail = (): never => {
     throw new Error('something was created');
@@ -191,7 +191,7 @@ describe('a bad option', () => {
     });
   });
 
-  it('K20: accepts the bounds, and addresses of either family', () => {
+  it('K20: connect accepts options at their bounds, and local addresses of either family', () => {
     for (const options of [
       { localPort: 0 },
       { localPort: 1 },
@@ -205,11 +205,11 @@ describe('a bad option', () => {
       expect(connectSettings(options)).toMatchObject(options);
     }
     expect(connect('unix:/run/app.sock', { localPort: 0 }).data.closed).toBe(false);
-    // For `listen`, they are options of `connect`, which are allowed.
+    // These are options of `connect`, so `listen` accepts and ignores them.
     expect(listen('unix:/run/app.sock', { localPort: 7, family: 4 } as object).connections.size).toBe(0);
   });
 
-  it('A5: the message is short, whatever the value is', () => {
+  it('A5: is reported in a short message, whatever its value', () => {
     const long = 'x'.repeat(100_000);
     const { message } = refusal(() => listen('tcp://localhost:1', { overflow: long as 'drop' }));
     expect(message.length).toBeLessThan(300);
@@ -217,7 +217,7 @@ describe('a bad option', () => {
 });
 
 describe('valid options', () => {
-  it('A5: the defaults are those of the table', () => {
+  it('A5: have the documented defaults if they are omitted', () => {
     const both = {
       highWaterMark: 65_536,
       maxBuffered: 1_048_576,
@@ -333,7 +333,7 @@ describe('a bad address', () => {
     ['http', 'http://localhost', 'address'],
   ];
 
-  it.each(bad)('A5: %s is thrown by listen and connect at once, by name', (_what, address, named) => {
+  it.each(bad)('A5: %s makes listen and connect throw at once, and the message names it', (_what, address, named) => {
     for (const create of [listen, connect]) {
       const error = refusal(() => create(address as AddressInput, { transport: untouched() }));
       expect(error.code).toBe('ERR_ADDRESS_INVALID');
@@ -359,14 +359,14 @@ describe('a bad address', () => {
     }
   });
 
-  it('A5: a server at a tls address needs the option tls', () => {
+  it('A5: a server at a tls: address needs the option tls', () => {
     expect(refusal(() => listen('tls://localhost:443'))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
       message: expect.stringMatching(/^tls: /),
     });
   });
 
-  it('A5: memory has no TLS and no descriptors', () => {
+  it('A5: the memory transport refuses TLS and descriptors', () => {
     const transport = memoryTransport();
     expect(refusal(() => listen('tls://localhost:443', { transport })).code).toBe('ERR_ADDRESS_INVALID');
     expect(refusal(() => connect('tls://localhost:443', { transport })).code).toBe('ERR_ADDRESS_INVALID');

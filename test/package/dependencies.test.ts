@@ -18,11 +18,11 @@ interface Locked {
 
 const packages = Object.entries(lock.packages as Record<string, Locked>);
 const oldest = minVersion(manifest.engines.node)?.version ?? '';
-/** The oldest Node that is supported, and the later lines with long-term support. */
+/** The oldest supported Node, and the later lines with long-term support. */
 const versions = [oldest, '22.13.0', '24.0.0', '26.0.0'];
 
 describe('what `npm ci` installs', () => {
-  it('is supported by the Node that the README promises', async () => {
+  it('runs on the oldest Node that the README promises', async () => {
     const readme = await readFile(join(root, 'README.md'), 'utf8');
     const [, promised, second] = /needs Node (\d+\.\d+), (\d+\.\d+) or a later/.exec(readme) ?? [];
     expect(manifest.engines.node).toBe(`^${promised}.0 || >=${second}.0`);
@@ -41,7 +41,7 @@ describe('what `npm ci` installs', () => {
     const cwd = await freshFolder();
     for (const file of ['package.json', 'package-lock.json', '.npmrc'])
       await copyFile(join(root, file), join(cwd, file));
-    // Scripts that another npm has approved do not matter here.
+    // The settings of the npm that runs this test must not apply.
     const own = Object.entries(process.env).filter(([name]) => !name.startsWith('npm_config_'));
     const env = { ...Object.fromEntries(own), npm_config_loglevel: 'warn', npm_config_cache: join(cwd, 'cache') };
     const { stderr } = await promisify(execFile)('npm', ['ci', '--dry-run', '--offline'], { cwd, env });

@@ -104,14 +104,14 @@ describe('the packed package', () => {
     expect(paths.filter((path) => !folders.test(path) && !files.test(path))).toEqual([]);
   });
 
-  it('is small to download: the code, its sources and declarations, and half as much again for documentation', () => {
+  it('is small to download, and less than a third of it is documentation', () => {
     expect(packed.size).toBeLessThan(650_000);
     const explaining = packed.files.filter(({ path }) => /^(docs|examples)\/|\.md$/.test(path));
     const bytes = (files: readonly { size: number }[]): number => files.reduce((sum, { size }) => sum + size, 0);
     expect(bytes(explaining)).toBeLessThan(bytes(packed.files) / 3);
   });
 
-  it('contains every page and file that its pages link to', async () => {
+  it('contains every page and file that its own pages link to', async () => {
     const paths = packed.files.map(({ path }) => path);
     const pages = paths.filter((path) => path.endsWith('.md'));
     const read = (page: string): Promise<string> => readFile(join(project, 'node_modules/rxjs-sockets', page), 'utf8');
@@ -128,7 +128,7 @@ describe('the packed package', () => {
     expect(links.filter(({ page, link }) => leadsNowhere(page, link))).toEqual([]);
   });
 
-  it('brings no dependency of its own', async () => {
+  it('has no dependency of its own', async () => {
     const { dependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
       dependencies?: object;
     };

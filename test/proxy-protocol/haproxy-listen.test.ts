@@ -13,7 +13,7 @@ import { serverAt } from '../support/connection/connected-pairs.js';
 const senders = ['send-proxy', 'send-proxy-v2', 'send-proxy-v2 proxy-v2-options crc32c'];
 const cases = [tcp, unix].flatMap((place) => senders.map((sender) => ({ place, sender, at: place.name })));
 
-/** haproxy in front of a server of the library that answers in capitals, and the clients that the server has seen. */
+/** haproxy in front of a server that answers in capitals, and the remote addresses that the server has seen. */
 async function chain(place: Place, sender: string, isSecret: boolean): Promise<{ relay: Relay; remotes: Address[] }> {
   const remotes: Address[] = [];
   const { address } = await serverAt<string, string>(
@@ -54,7 +54,7 @@ async function hello(
 }
 
 describe.skipIf(!hasHaproxy).each(cases)('listen() over $at behind haproxy with $sender', ({ place, sender }) => {
-  it.each([false, true])('S2: remote is the client of haproxy; with TLS passed through: %j', async (isSecret) => {
+  it.each([false, true])('S2: remote is the client of haproxy (with TLS passed through: %j)', async (isSecret) => {
     const { relay, remotes } = await chain(place, sender, isSecret);
     const [answer, port] = await hello({ host: '127.0.0.1', port: relay.ipV4 }, isSecret);
     expect(answer).toBe('HELLO\n');
@@ -63,7 +63,7 @@ describe.skipIf(!hasHaproxy).each(cases)('listen() over $at behind haproxy with 
 
   it('P3: if haproxy names no client, remote is haproxy', async () => {
     const { relay, remotes } = await chain(place, sender, false);
-    // Once it serves on one of its sockets, all of them exist.
+    // Once haproxy serves on one of its sockets, all of them exist.
     await hello({ host: '127.0.0.1', port: relay.ipV4 }, false);
     expect((await hello({ path: relay.path }, false))[0]).toBe('HELLO\n');
     expect(remotes).toHaveLength(2);

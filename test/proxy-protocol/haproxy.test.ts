@@ -20,7 +20,7 @@ describe.each(senders)('haproxy with %s', (server) => {
     haproxy = await Haproxy.start([
       { server },
       { server, bind: 'accept-proxy' },
-      { server: `${server} check inter 1h` }, // of several servers, it would check one now and the others later
+      { server: `${server} check inter 1h` }, // haproxy would check a second server later
     ]);
     [plain, chained, checking] = haproxy.relays as [Relay, Relay, Relay];
   });
@@ -72,9 +72,9 @@ describe.each(senders)('haproxy with %s', (server) => {
     else expect(outcome.remote).toBe(undefined);
   });
 
-  test('S2: names the client that it learned from a header', async () => {
+  test('S2: passes on the client that a received header names', async () => {
     const where = { host: '127.0.0.1', port: chained.ipV4 };
-    // It accepts no header that names a unix socket.
+    // haproxy accepts no header that names a unix socket.
     const named = fc.oneof(namedVersion1(), namedVersion2()).filter(({ remote }) => remote?.transport === 'tcp');
     for (const { bytes, remote } of fc.sample(named, 50)) {
       const result = await chained.relayed(where, Buffer.concat([bytes, payload]));
@@ -100,7 +100,7 @@ describe.each(senders)('haproxy with %s', (server) => {
   });
 });
 
-/** The client that haproxy's header names; the header is parsed whole and byte by byte, with the payload behind it. */
+/** The client that haproxy's header names. The header is parsed at once and byte by byte, before the payload. */
 function clientOf(relayed: Relayed | undefined): Address | undefined {
   if (relayed === undefined) throw new Error('haproxy has dropped the connection');
   const { bytes } = relayed;

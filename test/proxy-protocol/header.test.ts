@@ -11,7 +11,7 @@ import { type Outcome, outcomeOf, singles } from '../support/proxy-protocol/pars
 /** The longest possible header. */
 const longest = 4_096;
 
-/** Bytes that are a header, almost one, or none at all. */
+/** Bytes that are a header, almost a header, or something else. */
 const anyBytes = (): fc.Arbitrary<Buffer> =>
   fc.oneof(
     { weight: 1, arbitrary: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)) },
@@ -34,7 +34,7 @@ const anyBytes = (): fc.Arbitrary<Buffer> =>
   );
 
 describe('a PROXY header', () => {
-  it('S2: names the client it was written for, for every chunking and whatever follows', () => {
+  it('S2: names its client for every chunking, whatever bytes follow', () => {
     fc.assert(
       fc.property(proxyHeader(), fc.uint8Array({ maxLength: 200 }), chunkSizes(), ({ bytes, remote }, more, sizes) => {
         const stream = Buffer.concat([bytes, more]);
@@ -57,7 +57,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: is left unconsumed by the parser, like the bytes after it', () => {
+  it('S2: stays in the queue while it is parsed, like the bytes after it', () => {
     fc.assert(
       fc.property(anyBytes(), chunkSizes(), (bytes, sizes) => {
         const queue = new ChunkQueue();
@@ -69,7 +69,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: any bytes are a header, the beginning of one, or refused; the same for every chunking', () => {
+  it('S2: is accepted, incomplete or refused for any bytes, and for every chunking alike', () => {
     fc.assert(
       fc.property(anyBytes(), chunkSizes(), (bytes, sizes) => {
         const outcome: Outcome = outcomeOf([bytes]);
@@ -81,7 +81,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: 4,096 bytes are always enough for a header or a refusal', () => {
+  it('S2: is complete or refused after at most 4,096 bytes', () => {
     const begin = fc.constantFrom(
       Buffer.from('PROXY UNKNOWN '),
       Buffer.from('PROXY TCP6 '),
@@ -109,7 +109,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: the work for one is bounded, even one byte at a time', () => {
+  it('S2: takes bounded work to parse, even one byte at a time', () => {
     const longest2 = version2({ triples: [triple(4, Buffer.alloc(4_065))] });
     const longest1 = Buffer.from(`PROXY UNKNOWN ${'x'.repeat(91)}\r\n`);
     for (const [bytes, most] of [

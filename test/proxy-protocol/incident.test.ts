@@ -5,11 +5,11 @@ import { realPlaces } from '../support/transport/places.js';
 import { serverAt } from '../support/connection/connected-pairs.js';
 import { rawClient } from '../support/sockets/plain-sockets.js';
 
-describe.each(realPlaces)('refusing a PROXY header over $name', (place) => {
+describe.each(realPlaces)('a server that refuses a PROXY header over $name', (place) => {
   it.each([
     ['a bad header', ['127.0.0.1', 'unix'], 'GET / HTTP/1.1\r\n'],
     ['a header of an untrusted peer', ['192.0.2.1'], 'PROXY UNKNOWN\r\n'],
-  ])('S4: %s is reported with the address of the peer that sent it', async (_, trusted, sent) => {
+  ])('S4: reports %s with the address of the peer that sent it', async (_, trusted, sent) => {
     const { server, address } = await serverAt(place, () => undefined, { proxyProtocol: { trusted } });
     const incident = firstValueFrom(server.incidents);
     const peer = await rawClient(address);

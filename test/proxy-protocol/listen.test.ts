@@ -24,14 +24,12 @@ const goodRemote: Address = { transport: 'tcp', host: '192.0.2.7', port: 50_000 
 const trustsAll = { proxyProtocol: { trusted: ['0.0.0.0/0', '::/0', 'unix'] } };
 const secret = { tls: certificates.server };
 
-/** A server behind a proxy, and what it reports. */
+/** A server behind a proxy. */
 interface Front {
   readonly address: Address;
   readonly server: Server<string, string>;
   readonly connections: readonly Connection<string, string>[];
-  /** The next connection. */
   readonly connection: Promise<Connection<string, string>>;
-  /** The next incident. */
   readonly incident: Promise<SocketError>;
 }
 
@@ -52,7 +50,7 @@ async function front(place: Place, options: ListenOptions<string, string> = {}):
     { codec: lines(), ...trustsAll, ...options },
   );
   return {
-    // Where the proxy connects to: its header comes before any TLS.
+    // The proxy connects without TLS, because its header comes before the handshake.
     address: address.transport === 'tcp' ? { transport: 'tcp', host: address.host, port: address.port } : address,
     server,
     connections,
@@ -65,19 +63,19 @@ async function front(place: Place, options: ListenOptions<string, string> = {}):
   };
 }
 
-/** The address of `raw`, as seen by a server without a header. */
+/** The address of `raw`, as a server without `proxyProtocol` sees it. */
 function nameOf(raw: net.Socket): Address {
   const { localAddress: host, localPort: port } = raw;
   return host === undefined || port === undefined ? { transport: 'unix', path: '' } : { transport: 'tcp', host, port };
 }
 
-/** Sends `chunks`, each in its own turn, then `payload` as the client behind the proxy; returns the answer. */
+/** Sends `chunks`, each in its own turn, then `payload` as the client behind the proxy. Returns the answer. */
 async function answerTo(raw: net.Socket, chunks: readonly Uint8Array[], isSecret: boolean): Promise<string> {
   for (const [index, chunk] of chunks.entries()) {
     if (index > 0) await nextTurn();
     raw.write(chunk);
   }
-  // Bytes sent from here on, and the last chunk, form one segment for the kernel.
+  // The last chunk and the next bytes leave in one segment.
   const socket = isSecret ? tls.connect({ socket: raw, ca: certificates.authority, servername: 'localhost' }) : raw;
   socket.write('hello\n');
   let text = '';
@@ -90,7 +88,7 @@ async function answerTo(raw: net.Socket, chunks: readonly Uint8Array[], isSecret
   return text;
 }
 
-/** Resolves once the peer has dropped `raw`, in whatever way. */
+/** Resolves once the peer has dropped `raw`. */
 async function dropped(raw: net.Socket): Promise<void> {
   raw.on('end', () => raw.destroy());
   raw.resume();
@@ -104,7 +102,7 @@ const unixPair = (path: string): Buffer => Buffer.concat([Buffer.from(path), Buf
 const ipV6Pair = Buffer.from(`20010db8${'00'.repeat(11)}07${'00'.repeat(15)}01c35001bb`, 'hex');
 const mappedPair = Buffer.from(`${'00'.repeat(10)}ffffc0000207${'00'.repeat(10)}ffffc6336401c35001bb`, 'hex');
 
-/** Valid headers, and the client that each names; `undefined` if the real address applies. */
+/** Valid headers, and the client that each header names, or `undefined` if the real address applies. */
 const valid: readonly [string, Buffer, Address | undefined][] = [
   ['TCP4', good, goodRemote],
   ['TCP6', line('PROXY TCP6 2001:db8::7 ::1 50000 443\r\n'), { transport: 'tcp', host: '2001:db8::7', port: 50_000 }],
@@ -131,7 +129,7 @@ const valid: readonly [string, Buffer, Address | undefined][] = [
   ['2: 4,096 bytes', version2({ triples: [triple(4, Buffer.alloc(4_096 - 16 - 12 - 3))] }), goodRemote],
 ];
 
-describe.each([tcp, unix])('behind a proxy over $name', (place) => {
+describe.each([tcp, unix])('a server behind a proxy over $name', (place) => {
   for (const isSecret of [false, true]) {
     const options = isSecret ? secret : {};
     describe(isSecret ? 'with TLS behind it' : 'without TLS', () => {
@@ -144,7 +142,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
       });
 
       it.each([good, version2({ checksum: true })])(
-        'P5: a header in slices of one byte loses nothing of the bytes after it, %#',
+        'P5: loses no byte after a header that arrives byte by byte, %#',
         async (header) => {
           const { address, connections } = await front(place, options);
           const raw = await rawClient(address);
@@ -155,7 +153,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
         },
       );
 
-      it('P1: a client that sends no header in time is dropped and reported', async () => {
+      it('P1: drops and reports a client that sends no header in time', async () => {
         const { address, connections, incident } = await front(place, { ...options, handshakeTimeout: 50 });
         const raw = await rawClient(address);
         const real = nameOf(raw);
@@ -166,7 +164,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     });
   }
 
-  it.each([1, 20_000])('P5: a header, %i lines and the FIN sent at once are served completely', async (count) => {
+  it.each([1, 20_000])('P5: serves a header, %i lines and the FIN completely if they arrive at once', async (count) => {
     const { address, connections } = await front(place);
     const raw = await rawClient(address);
     const sent = 'hello\n'.repeat(count);
@@ -175,7 +173,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     expect(connections.map(({ remote }) => remote)).toStrictEqual([goodRemote]);
   });
 
-  it('P5: a handshake that does not follow the header in time is reported, with the client that the header names', async () => {
+  it('P5: reports a late handshake with the client that the header names', async () => {
     const { address, connections, incident } = await front(place, { ...secret, handshakeTimeout: 50 });
     const raw = await rawClient(address);
     raw.write(good);
@@ -184,7 +182,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     expect(connections).toEqual([]);
   });
 
-  it('P5: garbage after the header is ERR_TLS', async () => {
+  it('P5: reports garbage after the header as ERR_TLS', async () => {
     const { address, connections, incident } = await front(place, secret);
     const raw = await rawClient(address);
     raw.write(Buffer.concat([good, line('GET / HTTP/1.1\r\n\r\n')]));
@@ -228,8 +226,8 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     ['a NUL', Buffer.of(0)],
   ];
 
-  // The client ends none of them: each is known to be wrong without anything that might follow.
-  it.each(faults)('P1: a bad header is dropped and reported, and the server continues: %s', async (_, bytes) => {
+  // No client ends its stream. The server refuses each header without more bytes.
+  it.each(faults)('P1: drops and reports a bad header, and continues: %s', async (_, bytes) => {
     const { address, connections, incident } = await front(place);
     const raw = await rawClient(address);
     const real = nameOf(raw);
@@ -248,7 +246,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     ['half a signature', version2().subarray(0, 6)],
     ['all but one byte of version 2', version2().subarray(0, -1)],
     ['a fraction of its length', version2({ length: 4_080 })],
-  ])('P1: the end of the stream inside the header is reported: %s', async (_, bytes) => {
+  ])('P1: reports a stream that ends inside the header: %s', async (_, bytes) => {
     const { address, connections, incident } = await front(place);
     const raw = await rawClient(address);
     raw.end(bytes);
@@ -257,7 +255,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     expect(connections).toEqual([]);
   });
 
-  it('P1: a client that leaves before its header is complete affects nothing else', async () => {
+  it('P1: is not affected by a client that leaves before its header is complete', async () => {
     const { address, connections, incident } = await front(place);
     const raw = await rawClient(address);
     raw.write(good.subarray(0, 20));
@@ -269,7 +267,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     expect(await answerTo(await rawClient(address), [good], false)).toBe('HELLO\n');
   });
 
-  it('P1: nothing is emitted before the header is complete', async () => {
+  it('P1: emits nothing before the header is complete', async () => {
     const { address, connections, connection } = await front(place);
     const raw = await rawClient(address);
     raw.write(good.subarray(0, -1));
@@ -279,14 +277,14 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     expect((await connection).remote).toStrictEqual(goodRemote);
   });
 
-  it('P1: a second header is data of the connection', async () => {
+  it('P1: treats a second header as data of the connection', async () => {
     const { address, connections } = await front(place);
     const raw = await rawClient(address);
     expect(await answerTo(raw, [Buffer.concat([good, good])], false)).toMatch(/^PROXY TCP4 192.0.2.7/);
     expect(connections).toHaveLength(1);
   });
 
-  it('P1: a header that never ends is dropped in time, even if bytes keep coming', async () => {
+  it('P1: drops a client whose header never ends, even if bytes keep coming', async () => {
     const { address, incident } = await front(place, { handshakeTimeout: 100 });
     const raw = await rawClient(address);
     const reported = incident;
@@ -303,7 +301,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
   });
 
   it.each([[[]], [['192.0.2.0/24', '2001:db8::/32']]])(
-    'P2: an untrusted peer is dropped at once, whatever it sends: %j',
+    'P2: drops an untrusted peer at once, whatever it sends: %j',
     async (trusted) => {
       const { address, connections, server } = await front(place, { proxyProtocol: { trusted } });
       const reported: SocketError[] = [];
@@ -318,7 +316,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     },
   );
 
-  it('P5: of concurrent handshakes, one over maxConnections is dropped and reported', async () => {
+  it('P5: drops and reports a concurrent handshake over maxConnections', async () => {
     const { address, connections, connection, incident } = await front(place, { maxConnections: 2 });
     const [first] = await Promise.all([rawClient(address), rawClient(address)]);
     const reported = incident;
@@ -330,7 +328,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
     expect(connections).toHaveLength(1);
   });
 
-  it('S1: unsubscribing drops clients with an incomplete header, and reports none of them', async () => {
+  it('S1: drops clients with an incomplete header when it is unsubscribed, and reports none of them', async () => {
     const server = listen(await place.address(), { ...trustsAll, handshakeTimeout: 0 });
     const reported: SocketError[] = [];
     server.incidents.subscribe((error) => reported.push(error));
@@ -346,7 +344,7 @@ describe.each([tcp, unix])('behind a proxy over $name', (place) => {
   });
 });
 
-describe('trusted', () => {
+describe('the trusted list of proxyProtocol', () => {
   const dual = async (trusted: string[]): Promise<Front> => {
     const place = { ...tcp, address: () => Promise.resolve({ host: '::', port: 0 }) };
     return front(place, { proxyProtocol: { trusted } });
@@ -398,7 +396,7 @@ describe('trusted', () => {
     },
   );
 
-  it('P2: the list is copied when it is passed', async () => {
+  it('P2: is copied, so a later change has no effect', async () => {
     const trusted = ['127.0.0.1'];
     const server = listen({ port: 0 }, { proxyProtocol: { trusted } });
     trusted[0] = 'nonsense';
@@ -415,7 +413,7 @@ describe('trusted', () => {
 it.each<[string, Version2]>([
   ['that is too long', { addresses: nothing, length: 65_535 }],
   ['that is allowed', { addresses: nothing, length: 4_080 }],
-])('P4: a length allocates nothing: one %s', async (_, parts) => {
+])('P4: the length in a PROXY header allocates nothing, even a length %s', async (_, parts) => {
   const { address, server } = await front(tcp, { maxConnections: 1_000 });
   const reported: SocketError[] = [];
   server.incidents.subscribe((error) => reported.push(error));
@@ -428,6 +426,6 @@ it.each<[string, Version2]>([
   if (header.readUInt16BE(14) > 4_080) await expect.poll(() => reported.length).toBe(300);
   else await turns(2_000);
   globalThis.gc?.();
-  // 300 of them announce 19 MB, or 1.2 MB; a chunk of 16 bytes that was read into 64 KiB is cut to its size.
+  // The headers announce 19 MB or 1.2 MB. A kept chunk of 16 bytes takes only 16 bytes of memory.
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_000_000);
 });

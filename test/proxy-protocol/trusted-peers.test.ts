@@ -37,7 +37,7 @@ describe('proxyProtocol.trusted', () => {
     for (const host of others) expect(isTrusted(tcp(host)), host).toBe(false);
   });
 
-  it('trusts the peers of a unix socket, or of memory, only if it contains that word', () => {
+  it('trusts the peers of a unix socket or of memory only if it contains "unix" or "memory"', () => {
     const peers: Address[] = [
       { transport: 'unix', path: '' },
       { transport: 'unix', path: '/run/unix' },
@@ -56,7 +56,7 @@ describe('proxyProtocol.trusted', () => {
     for (const host of ['localhost', '', 'unix', '1.2.3', '%eth0']) expect(isTrusted(tcp(host)), host).toBe(false);
   });
 
-  it('decides like net.BlockList', () => {
+  it('makes the same decisions as net.BlockList', () => {
     const entry = fc.oneof(
       fc.tuple(fc.ipV4(), fc.nat(32), fc.constant('ipv4' as const)),
       fc.tuple(ipV6Groups().filter(isNative).chain(ipV6Text), fc.nat(128), fc.constant('ipv6' as const)),
@@ -77,7 +77,7 @@ describe('proxyProtocol.trusted', () => {
     );
   });
 
-  it('is copied when it is passed', () => {
+  it('is copied, so a later change has no effect', () => {
     const list = ['127.0.0.1'];
     const isTrusted = trustedPeers(list);
     list[0] = '127.0.0.2';
@@ -125,12 +125,12 @@ describe('proxyProtocol.trusted', () => {
   });
 });
 
-/** Neither an IPv4-mapped address nor a block that may contain one, because BlockList treats those as IPv6. */
+/** BlockList treats IPv4-mapped addresses, and blocks that contain them, as IPv6. The comparison omits them. */
 function isNative(groups: readonly number[]): boolean {
   return groups.slice(0, 5).some((group) => group !== 0);
 }
 
-/** The address with one bit changed, on either side of a prefix. */
+/** The address with one bit changed, inside or outside of a prefix. */
 function flipped(address: string, bit: number): string {
   if (address.includes(':')) {
     const groups = new net.SocketAddress({ address, family: 'ipv6' }).address;

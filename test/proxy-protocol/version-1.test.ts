@@ -36,7 +36,7 @@ describe('a PROXY header of version 1', () => {
     expect(outcomeOf([bytesOf(`${line}\r\nPROXY`)])).toStrictEqual(expected);
   });
 
-  // The bar stands behind the first wrong byte.
+  // The bar follows the first wrong byte.
   it.each<[string, string]>([
     ['a lone LF', 'PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n|\r\n'],
     ['a lone LF after UNKNOWN', 'PROXY UNKNOWN\n|\r\n'],
@@ -112,12 +112,12 @@ describe('a PROXY header of version 1', () => {
     expect(outcomeOf([bytes.subarray(0, before.length - 1)])).toBe('more');
   });
 
-  it('S2: a line longer than 107 bytes is refused before all of it has arrived', () => {
+  it('S2: is refused if it is longer than 107 bytes, before all of it has arrived', () => {
     const line = bytesOf(`PROXY UNKNOWN ${'x'.repeat(200)}`);
     expect(refusedAt(line)).toBe(106);
   });
 
-  it('S2: an incomplete line can still become a header', () => {
+  it('S2: is incomplete only while it can still become valid', () => {
     const bytes = fc.constantFrom(...'0123456789abcfABCF:. PROXYTCUNKW46\r\n').map((character) => bytesOf(character));
     fc.assert(
       fc.property(version1Header(), fc.nat(110), fc.array(bytes, { maxLength: 3 }), ({ bytes }, cut, more) => {
@@ -131,7 +131,7 @@ describe('a PROXY header of version 1', () => {
     );
   });
 
-  it('S2: the message says what is wrong, on one line, whatever the bytes are', () => {
+  it('S2: is refused with a message of one line that says what is wrong, whatever its bytes', () => {
     const queue = new ChunkQueue();
     queue.push(bytesOf('PROXY TCP4 1.2.3.4\x1b[31m\n'));
     const { message } = refusal(() => parseProxyHeader(queue));
@@ -139,7 +139,7 @@ describe('a PROXY header of version 1', () => {
   });
 });
 
-/** A possible continuation of a line that stops anywhere. */
+/** Possible continuations of an incomplete line. */
 function endings(text: string): string[] {
   if (text.endsWith('\r')) return ['\n'];
   const fields = text.split(' ');

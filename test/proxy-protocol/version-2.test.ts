@@ -26,7 +26,7 @@ const unix = (path: string): Address => ({ transport: 'unix', path });
 const ipV6Pair = Buffer.from(`20010db8${'00'.repeat(11)}07${'00'.repeat(15)}01c35001bb`, 'hex');
 const mappedPair = Buffer.from(`${'00'.repeat(10)}ffffc0000207${'00'.repeat(10)}ffffc6336401c35001bb`, 'hex');
 
-/** One bit of the last byte changed. */
+/** `bytes` with one bit of the last byte changed. */
 const broken = (bytes: Buffer): Buffer => Buffer.concat([bytes.subarray(0, -1), Buffer.of((bytes.at(-1) ?? 0) ^ 1)]);
 
 describe('a PROXY header of version 2', () => {
@@ -66,7 +66,7 @@ describe('a PROXY header of version 2', () => {
     expect(outcomeOf([Buffer.concat([bytes, bytes])])).toStrictEqual(expected);
   });
 
-  // The number says after how many bytes it is refused.
+  // The number says after how many bytes the header is refused.
   it.each<[string, Buffer, number]>([
     ['a wrong signature', Buffer.concat([signature.subarray(0, 11), text('X'), version2().subarray(12)]), 12],
     ['a signature that is wrong early', text('\r\n\r\n\r'), 5],
@@ -124,15 +124,15 @@ describe('a PROXY header of version 2', () => {
     expect(outcomeOf([bytes.subarray(0, length - 1)])).toBe('more');
   });
 
-  it('S2: with a checksum, no single wrong bit names a different client', () => {
+  it('S2: never names a different client after a change of one bit if it has a checksum', () => {
     fc.assert(
       fc.property(namedVersion2({ checksum: true }), fc.nat(), ({ bytes, remote }, some) => {
         const changed = Buffer.from(bytes);
         const at = some % (bytes.length * 8);
         changed[at >> 3]! ^= 1 << (at & 7);
         const outcome = outcomeOf([changed]);
-        // A longer header is incomplete. A LOCAL one names no client, and its checksum is wrong, too. If the checksum's
-        // type changes, nothing is noticed, but the client is the same.
+        // A longer header is incomplete. A LOCAL header names no client, and its checksum is wrong. A changed type of
+        // the checksum is not noticed, but the client is the same.
         if (typeof outcome === 'object') expect(outcome.remote, `bit ${at}`).toEqual(remote);
         else expect(outcome, `bit ${at}`).toBeOneOf(['ERR_PROXY_HEADER', 'more']);
       }),
@@ -140,7 +140,7 @@ describe('a PROXY header of version 2', () => {
     );
   });
 
-  it('S2: nothing is allocated for an announced length', () => {
+  it('S2: allocates nothing for its announced length', () => {
     const { allocUnsafe, allocUnsafeSlow, alloc } = Buffer;
     const never = (): never => expect.unreachable('a Buffer was made');
     for (const [length, outcome] of [

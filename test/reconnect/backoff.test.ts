@@ -15,7 +15,7 @@ const policies = fc
   .map(({ initial, over, factor, jitter }) => ({ initial, max: initial + over, factor, jitter }));
 
 describe('backoff', () => {
-  it('K5: the n-th delay is random, between the base and the larger of initial and the base minus its jitter', () => {
+  it('K5: chooses each delay between its base and the base minus jitter, but at least initial', () => {
     fc.assert(
       fc.property(policies, fc.integer({ min: 1, max: 2_000 }), (options, n) => {
         const { initial, max, factor, jitter } = options;
@@ -27,7 +27,7 @@ describe('backoff', () => {
     );
   });
 
-  it('K5: is random with jitter, and not without', () => {
+  it('K5: chooses random delays only with jitter', () => {
     const random = new Set(Array.from({ length: 20 }, () => new ExponentialBackoff({}).delayOf(8)));
     expect(random.size).toBeGreaterThan(10);
     expect(new ExponentialBackoff({ jitter: 0 }).delayOf(4)).toBe(800);
@@ -39,14 +39,14 @@ describe('backoff', () => {
     expect(backoff()).toMatchObject({ stableAfter: 5_000, resetOnSuccess: false });
   });
 
-  it('K5: works with the standard retry, for which it counts by itself', () => {
+  it('K5: counts the attempts itself when it is passed to retry of RxJS', () => {
     new TestScheduler((actual, expected) => {
       expect(actual).toEqual(expected);
     }).run(({ expectObservable }) => {
       const failure = new SocketError('ECONNREFUSED', 'refused');
       const source = defer(() => throwError(() => failure));
       const policy = backoff({ initial: 10, factor: 2, jitter: 0, attempts: 3 });
-      // Three more attempts, after 10, 20 and 40 ms, and then the error.
+      // Three retries after 10, 20 and 40 ms, then the error.
       expectObservable(source.pipe(retry(policy))).toBe('70ms #', undefined, failure);
     });
   });
@@ -57,7 +57,7 @@ describe('backoff', () => {
     }).run(({ expectObservable }) => {
       let attempt = 0;
       const failures = Array.from({ length: 6 }, () => new SocketError('ECONNRESET', 'reset'));
-      // The third attempt led to a connection that was up for long enough.
+      // The third attempt led to a connection that was stable.
       noteUptime(failures[2] as SocketError, 5_000);
       noteUptime(failures[4] as SocketError, 4_999);
       const source = defer(() => {
@@ -65,7 +65,7 @@ describe('backoff', () => {
         return throwError(() => failure);
       });
       const policy = backoff({ initial: 10, jitter: 0, attempts: 3 });
-      // 10 + 20, then again 10 + 20 + 40, then the error of the sixth attempt.
+      // Two retries after 10 and 20 ms, three more after 10, 20 and 40 ms, then the error of the sixth attempt.
       expectObservable(source.pipe(retry(policy))).toBe('100ms #', undefined, failures[5]);
     });
   });

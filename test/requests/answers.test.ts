@@ -74,7 +74,7 @@ describe.each(realPlaces)('requests with ids, over $name', (place) => {
     expect(server.lines).toEqual(['"first"', '"again"']);
   });
 
-  it('K21: over maxPending, a request is rejected without being sent, and the connection continues', async () => {
+  it('K21: a request over maxPending is rejected without being sent, and the connection continues', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt<unknown, unknown>(place, server.address, json);
     const asked = requests(connection.data, { answers: idOf, maxPending: 2 });
@@ -114,7 +114,7 @@ describe.each(realPlaces)('requests with ids, over $name', (place) => {
 });
 
 describe.each(realPlaces)('requests in order, over $name', (place) => {
-  it('K21: answers arrive in the order of the requests, all of which can be in flight at once', async () => {
+  it('K21: answers arrive in the order of the requests, which can all be in flight at once', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const { ask } = bound(requests(connection.data));
@@ -124,7 +124,7 @@ describe.each(realPlaces)('requests in order, over $name', (place) => {
     expect(await Promise.all(answers)).toEqual(['1', '2', '3']);
   });
 
-  it('K21: a slow server that answers one byte at a time works', async () => {
+  it('K21: an answer that arrives one byte at a time is complete', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const { ask } = bound(requests(connection.data));
@@ -152,7 +152,7 @@ describe.each(realPlaces)('requests in order, over $name', (place) => {
     expect(events.values).toEqual(['some news']);
   });
 
-  it('K21: an id without `answers` is refused', async () => {
+  it('K21: a request with an id is refused without the option `answers`', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data) as unknown as { ask(request: string, id: number): Promise<string> };
@@ -164,7 +164,7 @@ describe.each(realPlaces)('requests in order, over $name', (place) => {
     expect(server.lines).toEqual([]);
   });
 
-  it('K21: a request that cannot be encoded is rejected alone', async () => {
+  it('K21: a request that cannot be encoded is rejected, and no other request is', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(`${line}!\n`));
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -178,7 +178,7 @@ describe.each(realPlaces)('requests in order, over $name', (place) => {
     expect([asked.pending, server.lines]).toEqual([0, ['one', 'three']]);
   });
 
-  it('K21: an early answer to a request that is still being written is its answer', async () => {
+  it('K21: an answer that arrives while its request is still being written is accepted', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, {
       codec: lines({ maxLength: 2 ** 26 }),
@@ -207,7 +207,7 @@ describe.each(places)('requests on a client, over $name', (place) => {
       text,
     );
 
-  it('K21: the first request dials, and the client closes after the last answer', async () => {
+  it('K21: the first request makes the client dial, and the client closes after the last answer', async () => {
     const connections: Connection<string, string>[] = [];
     const { address } = await shouting(connections);
     const asked = requests(connect(address, { ...place.options, ...text }).data);
@@ -230,7 +230,7 @@ describe.each(places)('requests on a client, over $name', (place) => {
     expect(await firstValueFrom(connections[0]!.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('K21: if nobody listens, the requests are rejected with the error of the dial', async () => {
+  it('K21: requests are rejected with the error of a failed dial', async () => {
     const address = place.name === 'tcp' ? { port: 1 } : await place.address();
     const asked = requests(connect(address, { ...place.options, ...text }).data);
     const answers = ['one', 'two'].map((line) => asked.ask(line));
@@ -240,7 +240,7 @@ describe.each(places)('requests on a client, over $name', (place) => {
     expect(asked.pending).toBe(0);
   });
 
-  it('K21: the accepting side can make requests, too', async () => {
+  it('K21: a server can make requests on an accepted connection', async () => {
     const { near, far } = await pairAt(place, { codec: lengthPrefixed() });
     record(near.data, (question) => near.data.next(Buffer.concat([question, Buffer.from('!')])));
     const answer = await requests(far.data).ask('are you there');
@@ -272,7 +272,7 @@ describe.each(places)('requests on a client, over $name', (place) => {
     await connection.close();
   });
 
-  it('K21: thousands of requests at once are answered, each with its own', async () => {
+  it('K21: thousands of concurrent requests all get their own answers', async () => {
     const { near, far } = await pairAt<unknown, unknown>(place, json);
     record(far.data, (message) => far.data.next({ ...(message as object), text: 'pong' }));
     const asked = requests(near.data, { answers: idOf, maxPending: 5_000 });
@@ -282,7 +282,6 @@ describe.each(places)('requests on a client, over $name', (place) => {
   });
 });
 
-/** Its `ask` as a function. */
 function bound<A extends unknown[], R>(asked: { ask(...args: A): R }): { ask: (...args: A) => R } {
   return { ask: (...args) => asked.ask(...args) };
 }

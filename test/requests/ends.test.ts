@@ -27,11 +27,11 @@ const text = { codec: lines() };
 const failing = (code: string): unknown => expect.objectContaining({ name: 'SocketError', code });
 const idOf = (message: unknown): number | undefined => (message as { readonly id?: number }).id;
 
-/** The codes of rejected promises; for a promise that resolved, its value. */
+/** The error codes of rejected promises, and the values of the others. */
 const outcomes = (answers: readonly Promise<unknown>[]): Promise<unknown[]> =>
   Promise.all(answers.map((answer) => answer.then(String, (error: unknown) => (error as SocketError).code)));
 
-/** A client with reconnect, after 1 ms unless `options` say otherwise, subscribed to until the end of the test. */
+/** A client that reconnects, by default after 1 ms. It is subscribed to until the end of the test. */
 function persistent<In, Out>(place: Place, address: Address, options: ConnectOptions<In, Out>) {
   const client = connect<In, Out>(address, { ...place.options, reconnect: { delay: 1 }, ...options });
   const states = record(client);
@@ -58,7 +58,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(await outcomes([asked.ask('three')])).toEqual(['ERR_CLOSED']);
   });
 
-  it('K21: on a half-open accepted connection, the end of the client rejects pending and new requests', async () => {
+  it('K21: the end of the client rejects pending and new requests on a half-open accepted connection', async () => {
     const { near, raw } = await acceptedAt(place, text);
     const asked = requests(near.data);
     const answers = ['one', 'two'].map((line) => asked.ask(line));
@@ -83,7 +83,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(await outcomes(answers)).toEqual(['1', 'ECONNRESET']);
   });
 
-  it('K21: a local destroy rejects pending requests at once, with ERR_CLOSED and its reason, even while held', async () => {
+  it('K21: a local destroy rejects pending requests at once with ERR_CLOSED, even while held', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -107,7 +107,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     hold.release();
   });
 
-  it('K21: after complete(), sent requests are still answered, and new ones are rejected', async () => {
+  it('K21: sent requests are still answered after complete(), and new requests are rejected', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -119,7 +119,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(await outcomes([answer, refused])).toEqual(['1', 'ERR_CLOSED']);
   });
 
-  it('K21: an unhandled rejection does not end the process', async () => {
+  it('K21: an unhandled rejection of a request does not end the process', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data, { maxPending: 2 });
@@ -169,7 +169,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
     },
   );
 
-  it('K21: a request of which nothing was written moves to the next connection, and stays pending', async () => {
+  it('K21: a request without a written byte moves to the next connection, and stays pending', async () => {
     const server = await lineServer(place);
     const options = { codec: lines({ maxLength: 2 ** 24 }), maxBuffered: 2 ** 26 };
     const { client } = persistent(place, server.address, options);
@@ -177,7 +177,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
     const [socket] = server.sockets as [net.Socket];
     socket.pause();
     const asked = requests(client.data);
-    // The kernel takes no more, in the middle of this request.
+    // The kernel is full in the middle of this request.
     const cut = asked.ask('x'.repeat(2 ** 23));
     await until(() => client.data.bufferedBytes < 2 ** 23);
     await settled();
@@ -192,7 +192,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
     expect(server.lines).toEqual(['one', 'two']);
   });
 
-  it('K21: a message left from an earlier connection is not an answer on the next one', async () => {
+  it('K21: a message left from an earlier connection is not an answer on the next connection', async () => {
     const server = await lineServer(place);
     const { client, states } = persistent(place, server.address, text);
     const asked = requests(client.data);
@@ -244,7 +244,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
   it.each([
     ['garbage', 'ERR_FRAME_INVALID'],
     ['the end', 'ERR_CLOSED'],
-  ])('K21: after %s no answer can come, so requests are rejected although the connection stays', async (what, code) => {
+  ])('K21: requests are rejected after %s, although the connection stays open', async (what, code) => {
     const server = await lineServer(place, (_line, socket) => {
       if (what === 'garbage') socket.write('{\n');
       else socket.end();
@@ -254,12 +254,12 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
     const asked = requests(client.data, { answers: idOf, timeout: 0 });
     expect(await outcomes([1, 2].map((id) => asked.ask('?', id)))).toEqual([code, code]);
     expect(connectionOf(states.values).remote).toEqual(server.address);
-    // A request sent on the half-open connection gets no answer either.
+    // A request on the half-open connection is rejected as well.
     if (what === 'the end') expect(await outcomes([asked.ask('?', 3)])).toEqual(['ERR_CLOSED']);
     connectionOf(states.values).destroy();
   });
 
-  it('K21: the end of the client rejects all requests, even those that wait for a connection', async () => {
+  it('K21: the end of the client rejects all requests, even while they wait for a connection', async () => {
     const server = await lineServer(place);
     const { client, states } = persistent(place, server.address, { ...text, reconnect: { delay: () => NEVER } });
     const asked = requests(client.data);
@@ -276,7 +276,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
 });
 
 describe.each(realPlaces)('requests of a server, over $name', (place) => {
-  it('K21: a client that resets ends nothing else, even if nobody handles the error of the events (S19)', async () => {
+  it('K21: a client that resets its connection affects no other, even without an error handler (S19)', async () => {
     const { near, raw } = await acceptedAt(place, text);
     const asked = requests(near.data);
     asked.events.subscribe();
@@ -288,7 +288,7 @@ describe.each(realPlaces)('requests of a server, over $name', (place) => {
     expect(asked.pending).toBe(0);
   });
 
-  it('K21: a client that does not answer ends nothing else, even if an async subscriber fails with it (S19)', async () => {
+  it('K21: a client that does not answer affects no other, even if an async subscriber fails (S19)', async () => {
     const { server, address } = await serverAt<string, string>(place, () => undefined, text);
     const codes: unknown[] = [];
     const attend = async ({ data }: Connection<string, string>): Promise<void> => {
@@ -305,7 +305,7 @@ describe.each(realPlaces)('requests of a server, over $name', (place) => {
     subscription.unsubscribe();
   });
 
-  it('K21: a handler of `serve` that gets no answer in time ends its connection with ERR_HANDLER (S6)', async () => {
+  it('K21: a request that times out in a handler of `serve` ends its connection with ERR_HANDLER (S6)', async () => {
     const { server, address } = await serverAt<string, string>(place, () => undefined, text);
     const incidents = record(server.incidents);
     const served = record(
@@ -317,7 +317,7 @@ describe.each(realPlaces)('requests of a server, over $name', (place) => {
     served.subscription.unsubscribe();
   });
 
-  it('K21: a handler whose client ends before it answers has not failed (S6)', async () => {
+  it('K21: a handler of `serve` does not fail if its client ends instead of answering (S6)', async () => {
     const { server, address } = await serverAt<string, string>(place, () => undefined, text);
     const incidents = record(server.incidents);
     const served = record(server.pipe(serve(({ data }) => requests(data).ask('one'))));
@@ -346,7 +346,7 @@ describe.each(realPlaces)('requests of a server, over $name', (place) => {
 });
 
 describe.each(realPlaces)('requests on a client that has ended, over $name', (place) => {
-  it('K21: what the old connection has left is read first, then the client dials again for the new request (K8)', async () => {
+  it('K21: the client emits what the old connection received, then dials for the new request (K8)', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(`${line}!\n`));
     const client = connect<string, string>(server.address, { ...place.options, ...text });
     const states = record(client);
@@ -361,8 +361,8 @@ describe.each(realPlaces)('requests on a client that has ended, over $name', (pl
   });
 });
 
-describe('requests on a client without subscribers, with a scripted kernel', () => {
-  it('K21: the answer to an unwritten request is no longer awaited, and its id can be used again', async () => {
+describe('requests on a client without subscribers, over a scripted transport', () => {
+  it('K21: the id of a timed-out request is free again once the old connection has written the request', async () => {
     const { transport, sockets } = scriptedTransport((socket) => (socket.eager = sockets.length > 0));
     const client = connect('memory:there', { transport, codec: lines() });
     const asked = requests(client.data, { answers: (line) => line.split(' ')[0], timeout: 10 });
@@ -370,7 +370,7 @@ describe('requests on a client without subscribers, with a scripted kernel', () 
     const watching = record(client);
     expect(await outcomes([asked.ask('1 again', '1')])).toEqual(['ERR_OPTION_INVALID']);
     await until(() => sockets.length === 2);
-    // The first connection is closing: now it writes what was left.
+    // The first connection is closing. Only now does it write the rest.
     sockets[0]!.take();
     await turns();
     const again = asked.ask('1 again', '1');
@@ -382,7 +382,7 @@ describe('requests on a client without subscribers, with a scripted kernel', () 
 });
 
 describe.each(places)('requests and a full buffer, over $name', (place) => {
-  it('K21: over maxBuffered, a request is rejected with ERR_OVERFLOW, and `overflow` applies', async () => {
+  it('K21: a request over maxBuffered is rejected with ERR_OVERFLOW, and the option `overflow` applies', async () => {
     const { near, far } = await pairAt(place, { ...text, maxBuffered: 100_000, overflow: 'drop' });
     const hold = far.data.hold();
     record(far.data);
@@ -399,7 +399,7 @@ describe.each(places)('requests and a full buffer, over $name', (place) => {
     expect(new Set(await outcomes(answers.slice(0, -1)))).toEqual(new Set(['ERR_CLOSED']));
   });
 
-  it('K21: if the overflow ends the connection, all requests are rejected with ERR_OVERFLOW', async () => {
+  it('K21: an overflow that ends the connection rejects all requests with ERR_OVERFLOW', async () => {
     const { near, far } = await pairAt(place, { ...text, maxBuffered: 100_000 });
     const hold = far.data.hold();
     record(far.data);

@@ -14,7 +14,7 @@ interface Message {
   readonly more?: string;
 }
 
-/** A connection whose peer sends events and answers, with ids. */
+/** A connection whose peer sends events, and answers with ids. */
 async function conversation(place: Place, options: { timeout?: number; maxLength?: number } = {}) {
   const { maxLength = 65_536, ...others } = options;
   const { near, far } = await pairAt<Message, Message>(place, {
@@ -47,7 +47,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(second.values).toEqual(first.values);
   });
 
-  it('K21: events are a Flow whose backpressure reaches the peer while no request is pending', async () => {
+  it('K21: held events make the peer wait while no request is pending', async () => {
     const { near, far, asked } = await conversation(place, { maxLength: 2 ** 20 });
     expect(asked.events).toBeInstanceOf(Flow);
     const events = record(asked.events);
@@ -62,7 +62,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect((await events.count(40)).map(({ event }) => event)).toEqual(numbers(0, 40).map(({ event }) => event));
   });
 
-  it('K21: a loop over events takes one at a time, and a request in its body is answered', async () => {
+  it('K21: a loop over events takes one event at a time, and a request in its body is answered', async () => {
     const { far, asked, emit } = await conversation(place);
     record(far.data, ({ id }) => {
       emit(100 * id! + 1, 100 * id! + 4);
@@ -91,7 +91,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await seen.count(50)).toEqual(numbers(0, 50).map(({ event }) => event));
   });
 
-  it('K21: an answer overtakes held events, which wait in order', async () => {
+  it('K21: an answer overtakes held events, which stay in order', async () => {
     const { near, far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -116,11 +116,11 @@ describe.each(places)('the events of requests, over $name', (place) => {
     far.data.next({ id: 1 });
     emit(2_000, 2_003);
     expect(await answer).toEqual({ id: 1 });
-    // Events behind the last answer wait for a subscriber, as in every channel.
+    // Events after the last answer wait for a subscriber, as in every channel.
     expect(await record(asked.events).count(3)).toEqual(numbers(2_000, 2_003));
   });
 
-  it('K21: if the buffer for held events is full, an answer after them waits until they are read', async () => {
+  it('K21: an answer after a full buffer of held events waits until the events are read', async () => {
     const { near, far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -138,7 +138,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(events.values.every(({ event }, index) => event === index)).toBe(true);
   });
 
-  it('K21: if held events are not read, the request times out, and no event is lost', async () => {
+  it('K21: a request times out if held events are not read, and no event is lost', async () => {
     const { far, asked, emit } = await conversation(place, { timeout: 50 });
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -184,7 +184,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(events.values.length).toBeGreaterThanOrEqual(1_024);
   });
 
-  it('K21: events end like the channel, after the buffered ones', async () => {
+  it('K21: events end like the channel, after the buffered events', async () => {
     const { far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -212,7 +212,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     hold.release();
   });
 
-  it('K21: events left by a subscriber wait for the next one (F1)', async () => {
+  it('K21: events left by a subscriber wait for the next subscriber (F1)', async () => {
     const { far, asked, emit } = await conversation(place);
     const first = record(asked.events);
     const hold = asked.events.hold();
@@ -229,7 +229,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await firstValueFrom(asked.events)).toEqual({ event: 3 });
   });
 
-  it('K21: unsubscribing, asking and answering within an event keep the order', async () => {
+  it('K21: events keep their order if a subscriber leaves, asks and gets answers during an event', async () => {
     const { far, asked, emit } = await conversation(place);
     record(far.data, ({ id, event }) => far.data.next(id === undefined ? { event: 10 * event! } : { id }));
     const answers: unknown[] = [];
@@ -270,7 +270,7 @@ describe.each(places)('the events of requests in order, over $name', (place) => 
     expect(events.values).toEqual(['early', 'news']);
   });
 
-  it('K21: subscribing to events again after the end of a client dials again', async () => {
+  it('K21: a new subscription to events after the end of a client dials again', async () => {
     let count = 0;
     const { address } = await serverAt<string, string>(
       place,

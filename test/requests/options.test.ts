@@ -42,7 +42,7 @@ describe('the options of requests', () => {
   });
 
   it.each([undefined, null, {}, 'data', connect('memory:nobody', { transport: memoryTransport() })])(
-    'A5: something that is not a channel is refused',
+    'A5: a value that is not a channel is refused',
     (channel) => {
       expect(refusal(() => requests(channel as Channel<string>))).toMatchObject({
         code: 'ERR_OPTION_INVALID',
@@ -51,7 +51,7 @@ describe('the options of requests', () => {
     },
   );
 
-  it('K21: the defaults are those of the table', () => {
+  it('K21: omitted options have the documented defaults', () => {
     const defaults = { answers: undefined, timeout: 10_000, maxPending: 1_024 };
     expect(requestSettings({})).toEqual(defaults);
     expect(requestSettings({ timeout: undefined, maxPending: undefined })).toEqual(defaults);

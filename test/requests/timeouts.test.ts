@@ -26,10 +26,9 @@ const idOf = (message: unknown): number | undefined => (message as Partial<Messa
 
 type Options<T> = Pick<ConnectOptions<T, T>, 'codec' | 'reconnect'>;
 
-/** A server and a client in memory, in virtual time, and the events with their times. */
+/** A server and a client in memory and virtual time, and a log of events with their times. */
 class World<T> {
   readonly log: string[] = [];
-  /** The server's connections, in the order of acceptance. */
   readonly far: Connection<T, T>[] = [];
   readonly client;
   private readonly server: Server<T, T>;
@@ -67,7 +66,6 @@ class World<T> {
   }
 }
 
-/** Runs a script in virtual time, to its end. */
 function virtually<T>(options: Options<T>, script: (world: World<T>) => void): string[] {
   let log: string[] = [];
   new TestScheduler(() => undefined).run(() => {
@@ -78,7 +76,7 @@ function virtually<T>(options: Options<T>, script: (world: World<T>) => void): s
   return log;
 }
 
-/** How each promise settled, once everything has ended. */
+/** How each promise has settled at the end. */
 async function outcomes(answers: readonly Promise<unknown>[]): Promise<unknown[]> {
   const none = turns().then(() => 'nothing');
   return Promise.all(
@@ -128,7 +126,7 @@ describe('requests with ids, in virtual time', () => {
     expect(await outcomes(answers)).toEqual(['ERR_TIMEOUT_REQUEST', 'ERR_TIMEOUT_REQUEST', '{"id":3}']);
   });
 
-  it('K21: a late answer counts neither as the answer of another request nor as an event', async () => {
+  it('K21: a late answer is neither the answer of another request nor an event', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<unknown>(json, (world) => {
       world.serve();
@@ -150,7 +148,7 @@ describe('requests with ids, in virtual time', () => {
     expect(log.filter((line) => !line.includes('received'))).toEqual(['120 {"text":"event"}']);
   });
 
-  it('K21: the ids of timed-out requests are remembered, at most maxPending', async () => {
+  it('K21: the ids of at most maxPending timed-out requests are remembered', async () => {
     const answers: Promise<unknown>[] = [];
     virtually<unknown>(json, (world) => {
       world.serve();
@@ -185,7 +183,7 @@ describe('requests with ids, in virtual time', () => {
     expect(await outcomes(answers)).toEqual(['{"id":1}']);
   });
 
-  it('K21: the default is 10,000 ms', async () => {
+  it('K21: the default timeout is 10,000 ms', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<unknown>(json, (world) => {
       world.serve();
@@ -227,7 +225,7 @@ describe('requests without ids, in virtual time', () => {
     expect(await outcomes(answers)).toEqual(['"1"', 'ERR_TIMEOUT_REQUEST', 'ERR_TIMEOUT_REQUEST']);
   });
 
-  it('K21: with `reconnect`, the next connection starts anew, and nothing is sent again', async () => {
+  it('K21: with `reconnect`, the next connection has no pending requests, and nothing is sent again', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<string>({ ...text, reconnect: { delay: 10 } }, (world) => {
       world.serve();
@@ -255,7 +253,7 @@ describe('requests without ids, in virtual time', () => {
     expect(await outcomes(answers)).toEqual(['ERR_TIMEOUT_REQUEST', 'ERR_TIMEOUT_REQUEST', '"3"']);
   });
 
-  it('K21: a request that times out before the client is connected ends no connection; nothing gets its answer', async () => {
+  it('K21: a request that times out before the client connects does not end the connection', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<string>({ ...text, reconnect: { delay: 10 } }, (world) => {
       const states = world.client.subscribe();
@@ -279,7 +277,7 @@ describe('requests without ids, in virtual time', () => {
     expect(await outcomes(answers)).toEqual(['ERR_TIMEOUT_REQUEST', '"2"']);
   });
 
-  it('K21: requests that a client without subscribers has not sent are no longer awaited', async () => {
+  it('K21: a request that timed out before it was sent takes no answer of a later request', async () => {
     const answers: Promise<unknown>[] = [];
     const log = virtually<string>({ ...text, reconnect: { delay: 10 } }, (world) => {
       const asked = requests(world.client.data, { timeout: 100 });
@@ -306,7 +304,7 @@ describe.each(realPlaces)('requests in real time, over $name', (place) => {
     expect(await answer).toBe('one!');
   });
 
-  it('K21: a silent server is reported by `closed`', async () => {
+  it('K21: `closed` reports the timeout of a request', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, { codec: lines() });
     const closed = new Promise((resolve) => connection.closed.subscribe(resolve));

@@ -12,11 +12,11 @@ const identity = ['server.key', 'server.pem', 'authority.pem'].map((file) => joi
 
 beforeAll(() => cp(fileURLToPath(new URL('programs', import.meta.url)), project, { recursive: true }));
 
-/** The output of one of the programs, in the project that has installed the package. */
+/** Runs one of the programs in the project that has installed the package, and returns its output. */
 async function output(name: string, args: readonly string[], flags: readonly string[] = []): Promise<string> {
   const command = [...flags, join(project, name), ...args];
   const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { cwd: project });
-  // No warnings either.
+  // The program must not print warnings either.
   expect(stderr).toBe('');
   return stdout;
 }
@@ -45,7 +45,7 @@ describe(`the packed package on Node ${process.versions.node}`, () => {
   });
 });
 
-/** Removes the internals that the library uses, as another version of Node might. */
+/** Removes internals that the library uses, as a different version of Node might. */
 const broken = {
   gate: `import net from 'node:net'; net._createServerHandle = undefined;`,
   read: `
@@ -74,7 +74,7 @@ describe.each(addresses)(`the use of internals of Node ${process.versions.node},
     expect(await inside()).toEqual(working);
   });
 
-  it('S5: a listener that cannot be paused is noticed', async () => {
+  it('S5: a listener that cannot be paused accepts clients while the server is held', async () => {
     expect(await inside(breaking('gate'))).toEqual({ ...working, acceptedWhileHeld: 5 });
   });
 
@@ -83,7 +83,7 @@ describe.each(addresses)(`the use of internals of Node ${process.versions.node},
     expect(await inside([], 'public-api')).toEqual({ ...working, acceptedWhileHeld: 5, readsDirectly });
   });
 
-  it('C1: sockets that read as Node does are noticed', async () => {
+  it('C1: sockets read as Node does if direct reading does not work', async () => {
     const readsDirectly = { accepted: false, dialled: [false] };
     expect(await inside(breaking('read'))).toEqual({ ...working, readsDirectly });
   });

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { FlushScheduler } from '../../src/scheduling/flush-scheduler.js';
 
-it('C3: if one sender throws, the others are still flushed', () => {
+it('C3: a FlushScheduler still flushes the other senders if one sender throws', () => {
   const work: (() => void)[] = [];
   const scheduler = new FlushScheduler((run) => work.push(run));
   const flushed: string[] = [];

@@ -32,7 +32,6 @@ const large = 100_000_000; // bytes
 const patient = { timeout: 60_000 }; // ms
 const trusting = { NODE_EXTRA_CA_CERTS: file('authority.pem') };
 
-/** Runs the client to its end. */
 async function ftp(
   port: number,
   args: readonly string[],
@@ -54,7 +53,7 @@ describe('the FTP client with our server', () => {
   it.each([
     ['in the clear', undefined],
     ['encrypted', sessionTls],
-  ])('lists, gets and puts, %s', patient, async (_, tls) => {
+  ])('lists, gets and puts files, %s', patient, async (_, tls) => {
     const [files, own] = [await folder(), await freshFolder()];
     const { port } = (await serveFolder(files, { tls })) as TcpAddress;
     const list = await ftp(port, ['list']);
@@ -154,7 +153,7 @@ describe('the FTP client with our server', () => {
     expect(await readdir(own)).toEqual([]);
   });
 
-  it('explains bad arguments, with status 2, and sends no line end', async () => {
+  it('explains bad arguments with status 2, and refuses names with line ends', async () => {
     const results = await Promise.all([
       ftp(1, []),
       ftp(1, ['get', 'one']),
@@ -193,7 +192,7 @@ describe('the FTP client with a hostile server', () => {
     QUIT: '221 bye',
   };
 
-  it('uses PASV without EPSV, and connects to no other address than the one it knows', async () => {
+  it("falls back to PASV, and connects to no address but the server's", async () => {
     const own = await freshFolder();
     const { port: data } = await dataServer((socket) => socket.end('hello'));
     const heard: string[] = [];
@@ -217,7 +216,7 @@ describe('the FTP client with a hostile server', () => {
       /426 the disk is broken/,
     ],
     ['is refused at the end', (socket: net.Socket) => socket.end('hello'), '451 that was wrong', /451 that was wrong/],
-  ])('does not get a file that %s', async (_, send, end, message) => {
+  ])('fails to get a file whose transfer %s', async (_, send, end, message) => {
     const own = await freshFolder();
     await writeFile(join(own, 'down'), 'as before');
     const heard: string[] = [];
@@ -276,7 +275,7 @@ describe('the FTP client with a hostile server', () => {
   });
 });
 
-/** Servers that need root here, because they change into another user. */
+/** These servers need root here, because they change to another user. */
 const isRoot = process.getuid?.() === 0;
 
 describeWith('the FTP client with vsftpd', ['vsftpd'], ([vsftpd]) => {
@@ -295,7 +294,7 @@ describeWith('the FTP client with vsftpd', ['vsftpd'], ([vsftpd]) => {
         `rsa_private_key_file=${file('server.key')}`,
       ],
     ],
-  ])('lists, gets and puts 100 MB, %s', patient, async (_, security) => {
+  ])('lists, gets and puts files of 100 MB, %s', patient, async (_, security) => {
     const [base, own] = [await freshFolder(), await freshFolder()];
     const { root, incoming, empty } = {
       root: join(base, 'root'),
@@ -334,7 +333,7 @@ describeWith('the FTP client with vsftpd', ['vsftpd'], ([vsftpd]) => {
 });
 
 describeWith('the FTP client with pure-ftpd', ['pure-ftpd/usr/sbin/pure-ftpd'], ([pureFtpd]) => {
-  it.skipIf(!isRoot)('lists, gets and puts 100 MB', patient, async () => {
+  it.skipIf(!isRoot)('lists, gets and puts files of 100 MB', patient, async () => {
     const [base, own] = [await freshFolder(), await freshFolder()];
     const root = join(base, 'root');
     await mkdir(join(root, 'incoming'), { recursive: true });
@@ -355,7 +354,7 @@ describeWith('the FTP client with pure-ftpd', ['pure-ftpd/usr/sbin/pure-ftpd'], 
     await firstValueFrom(users.listening);
     const port = await unusedPort();
     const options = ['-E', '-H', '-g', join(base, 'pid'), '-l', `extauth:${join(base, 'users')}`, '-u', '1', '-A'];
-    // If its input is a socket, as Node's pipes are, it serves that and does not listen.
+    // pure-ftpd serves its standard input instead of listening if that is a socket, as Node's pipes are.
     start(pureFtpd, ['-S', `127.0.0.1,${port}`, ...options], {}, 'ignore');
     await reachable(port);
     await exchange(port, own, hash, 'incoming', 'ann');
@@ -363,7 +362,7 @@ describeWith('the FTP client with pure-ftpd', ['pure-ftpd/usr/sbin/pure-ftpd'], 
   });
 });
 
-/** Lists the root of a server, gets the file `large` from there, and puts it into a folder as `up`. */
+/** Lists the root of a server, gets the file `large`, and puts it into a folder as `up`. */
 async function exchange(port: number, own: string, hash: string, incoming: string, user = 'anonymous'): Promise<void> {
   const client = async (...args: string[]): Promise<Program> => {
     const running = await ftpProgram('ftp', [`tcp://localhost:${port}`, user, 'me@', ...args], trusting);
@@ -377,7 +376,7 @@ async function exchange(port: number, own: string, hash: string, incoming: strin
   expect((await client('list', incoming)).output).toMatch(/ up\n/);
 }
 
-/** A control connection that answers each command, or its first word, as scripted, and records what it receives. */
+/** A control connection that answers each command, or its first word, as scripted. It records the commands. */
 async function scripted(heard: string[], answers: Readonly<Record<string, string>>): Promise<number> {
   const server = listen<string, string>({ port: 0 }, { codec: lines({ delimiter: '\r\n' }) });
   const subscription = server.subscribe((connection) => {
@@ -405,7 +404,6 @@ function answer(data: Channel<string, string>, text: string): void {
   for (const line of text.split('\r\n')) data.next(line);
 }
 
-/** A server for one data connection. */
 async function dataServer(handler: (socket: net.Socket) => void): Promise<{ port: number }> {
   const server = net.createServer((socket) => handler(socket.on('error', () => undefined))).listen(0, 'localhost');
   onTestFinished(() => {

@@ -25,7 +25,7 @@ async function served(
 
 describeWith('curl with the FTP server', ['curl'], ([curl]) => {
   it(
-    'lists, gets, puts, resumes, appends, renames and removes; passive and active, old and extended',
+    'lists, transfers, renames and removes files, in passive and active mode, with old and new commands',
     patient,
     async () => {
       const { files, own, port } = await served();
@@ -109,7 +109,7 @@ describeWith('curl with the FTP server', ['curl'], ([curl]) => {
     expect((await readdir(files)).length).toBe(22);
   });
 
-  it('does not leave the folder', async () => {
+  it('does not let a client leave the folder', async () => {
     const { files, port } = await served();
     await symlink('/etc', join(files, 'etc'));
     for (const path of ['etc/passwd', '%2Fetc/passwd', '..%2F..%2F..%2Fetc/passwd', '../../../etc/passwd']) {

@@ -109,7 +109,7 @@ describe('the folder of the FTP server', () => {
     expect(await readdir(join(beside, 'private'))).toEqual(['secret.txt']);
   });
 
-  it('serves files only: a pipe is not waited for', async () => {
+  it('lets no client read or write a pipe or a socket in it', async () => {
     const { beside, files } = await planted();
     await run('/usr/bin/mkfifo', [join(files, 'pipe')]);
     const socket = net.createServer().listen(join(files, 'socket'));
@@ -151,7 +151,7 @@ describe('TLS with the FTP server', () => {
     expect(await client.reply()).toMatch(/^425 /);
   });
 
-  it('ignores commands that arrived in the clear after AUTH', async () => {
+  it('discards unencrypted commands that arrive after AUTH', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files, { tls: sessionTls }));
     client.send('AUTH TLS\r\nDELE hello.txt\r\n');
@@ -160,7 +160,7 @@ describe('TLS with the FTP server', () => {
     expect(await readdir(files)).toContain('hello.txt');
   });
 
-  it('slow strangers do not keep a client from its data port', async () => {
+  it('lets a client use its data port although strangers connect to it', async () => {
     const { files } = await planted();
     const client = await RawClient.open(await serveFolder(files, { tls: sessionTls }));
     await client.ask('AUTH TLS');

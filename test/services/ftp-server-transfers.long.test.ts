@@ -47,7 +47,7 @@ describe('data connections of the FTP server', () => {
     expect((await dial(before)).destroyed, 'a second EPSV closes the port of the first').toBe(true);
   });
 
-  it('are awaited for `open` at most, and may be silent for `stall` at most', async () => {
+  it('time out after `open` if none arrives, and after `stall` if one is silent', async () => {
     const { files } = await planted();
     await truncate(join(files, 'hello.txt'), 50_000_000);
     const client = await RawClient.logIn(await serveFolder(files, { limits: { open: 100, stall: 200 } }));
@@ -79,7 +79,7 @@ describe('data connections of the FTP server', () => {
     expect(await other.ask('EPSV')).toMatch(/^425 /);
   });
 
-  it('may be slow', async () => {
+  it('may take longer than `stall` as long as bytes flow', async () => {
     const { files } = await planted();
     await truncate(join(files, 'hello.txt'), 3_000_000);
     const client = await RawClient.logIn(await serveFolder(files, { limits: { stall: 1_000 } }));
@@ -96,7 +96,7 @@ describe('data connections of the FTP server', () => {
 });
 
 describe('uploads to the FTP server', () => {
-  it('get their name only when they are complete', async () => {
+  it('get their final names only when they are complete', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     const data = await client.openData();
@@ -198,7 +198,7 @@ describe('ABOR with the FTP server', () => {
     expect(await client.ask('NOOP')).toMatch(/^200 /);
   });
 
-  it('ends a transfer that waits for its connection, and an upload without a trace', async () => {
+  it('ends a transfer that waits for its connection, and leaves nothing of an upload', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     await client.listen();
@@ -214,7 +214,7 @@ describe('ABOR with the FTP server', () => {
     expect((await readdir(files)).sort()).toEqual(['hello.txt', 'sub']);
   });
 
-  it('keeps commands sent before it, and is not taken for the next command', async () => {
+  it('is not confused with other commands that arrive during a transfer', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     const data = await client.openData();
@@ -225,12 +225,12 @@ describe('ABOR with the FTP server', () => {
   });
 });
 
-/** Waits until a folder has that many entries. */
+/** Waits until a folder has `count` entries. */
 async function entries(folder: string, count: number): Promise<void> {
   while ((await readdir(folder)).length !== count);
 }
 
-/** A port of this machine where nobody listens. */
+/** A port of this machine without a listener. */
 async function refusingPort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

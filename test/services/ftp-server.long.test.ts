@@ -89,7 +89,7 @@ describe('a session of the FTP server', () => {
     expect(await client.ask('SIZE hello.txt')).toBe('213 14');
   });
 
-  it('lists folders, files and patterns, and no name that could be read as two', async () => {
+  it('lists folders, files and patterns, without ambiguous names', async () => {
     const { files } = await planted();
     await writeFile(join(files, 'evil\r\n-rw-rw-rw- 1 a a 1 Jan 1 2020 planted'), '');
     await writeFile(join(files, 'sub', 'one.md'), '');
@@ -123,7 +123,7 @@ describe('a session of the FTP server', () => {
     const { files } = await planted();
     const folder = await Folder.open(files);
     onTestFinished(() => folder.close());
-    // The tests may run as root, who can open any folder.
+    // The tests may run as root, and root may open any folder.
     const denied = Object.assign(new Error('permission denied'), { code: 'EACCES' });
     vi.spyOn(folder, 'assertListable').mockRejectedValue(denied);
     const client = await RawClient.logIn(await serveFolder(files, { folder }));
@@ -149,7 +149,7 @@ describe('a session of the FTP server', () => {
     expect(await readdir(files)).toEqual([]);
   });
 
-  it('with TYPE A, ends lines with CR LF on the wire and with LF in files', async () => {
+  it('converts line ends for TYPE A: CR LF on the wire, LF in files', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files), 'TYPE A');
     const down = await client.openData();
@@ -158,7 +158,7 @@ describe('a session of the FTP server', () => {
     expect(await client.reply()).toMatch(/^226 /);
     const up = await client.openData();
     await client.ask('STOR new.txt');
-    // The pair is split over two chunks, and one CR is alone.
+    // The CR LF is split over two chunks. One CR stands alone.
     up.write('one\r');
     await delay(20);
     up.end('\ntwo\rthree\r\n\r');
@@ -234,8 +234,8 @@ describe('a session of the FTP server', () => {
   });
 });
 
-describe('the program', () => {
-  it('finishes a transfer at SIGTERM, says goodbye to the others, and exits with 0', async () => {
+describe('the program of the FTP server', () => {
+  it('finishes a transfer at SIGTERM, says goodbye to the other clients, and exits with 0', async () => {
     const { files } = await planted();
     await truncate(join(files, 'hello.txt'), 30_000_000);
     const { server, port } = await startServer('tcp://127.0.0.1:0', files);

@@ -15,14 +15,14 @@ import { describeWith } from '../support/processes/programs.js';
 import { password, PostgresServer, programs } from '../support/services/postgres-server.js';
 
 const mebibyte = 1_048_576;
-/** A hundred thousand rows of a thousand characters, generated while they are sent. */
+/** 100,000 rows of 1,000 characters, generated while they are sent. */
 const hundredMegabytes = `SELECT generate_series(1, 100000) AS number, repeat('x', 1000) AS text`;
 const endless = `SELECT generate_series(1, 1000000000) AS number, repeat('x', 1000) AS text`;
 /** Selects the sessions of the programs of the tests. */
 const sessions = `FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`;
 
 describeWith('the postgres service', programs, (paths) => {
-  vi.setConfig({ testTimeout: 60_000 }); // Each of several processes compiles the library first.
+  vi.setConfig({ testTimeout: 60_000 }); // Several processes compile the library first.
 
   let server: PostgresServer;
 
@@ -198,7 +198,7 @@ describeWith('the postgres service', programs, (paths) => {
     let size = 0;
     for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
       hash.update(chunk);
-      // Now and then the reader pauses, and the pipe fills up.
+      // The reader pauses after each mebibyte, so the pipe fills up.
       if (Math.floor(size / mebibyte) !== Math.floor((size += chunk.length) / mebibyte))
         peak = Math.max(peak, await residentPeak(child));
     }
@@ -207,7 +207,7 @@ describeWith('the postgres service', programs, (paths) => {
     expect(peak - before).toBeLessThan(64 * mebibyte);
   });
 
-  test('ends quietly when its reader has enough, and cancels the statement', async () => {
+  test('ends without an error when its reader stops reading, and cancels the statement', async () => {
     const child = unread(endless);
     const errors = textOf(child.stderr);
     const [chunk] = (await once(child.stdout, 'data')) as [Buffer];
@@ -247,7 +247,7 @@ describeWith('the postgres service', programs, (paths) => {
     expect(await once(child, 'exit')).toEqual([1, null]);
   });
 
-  test('says that the result is incomplete when the session is ended, or its process killed', async () => {
+  test('says that the result is incomplete when the session is ended, or its process is killed', async () => {
     const sleeping = ask('SELECT pg_sleep(1000)');
     await observed(`SELECT pid ${sessions} AND wait_event = 'PgSleep'`);
     await server.psql(`SELECT pg_terminate_backend(pid) ${sessions}`);
@@ -274,7 +274,7 @@ describeWith('the postgres service', programs, (paths) => {
     await server.start();
   });
 
-  /** Starts the program with an output that nobody reads yet, or with a file as its output. */
+  /** Starts the program. Nobody reads its output yet, unless the output is a file. */
   function unread(sql: string, mode = 'disable', stdout: 'pipe' | number = 'pipe'): UnreadProgram {
     const args = ['--import', 'tsx', '--conditions=rxjs-sockets-source', 'examples/services/postgres.ts'];
     const child = spawn(process.execPath, [...args, server.tcp, 'trusting', 'test', sql], {
@@ -286,16 +286,16 @@ describeWith('the postgres service', programs, (paths) => {
   }
 });
 
-/** A program whose output waits in a pipe. */
+/** A program whose output stays in a pipe. */
 type UnreadProgram = ChildProcessByStdio<null, Readable, Readable>;
 
-/** A program that has ended. */
+/** Waits for the end of a program. */
 async function finished(asked: Program): Promise<{ ended: number | string; lines: string[]; errors: string }> {
   const ended = await asked.ended;
   return { ended, lines: asked.lines, errors: asked.errors };
 }
 
-/** The most memory that a process has had so far, in bytes. */
+/** The peak memory of a process, in bytes. */
 async function residentPeak({ pid }: ChildProcess): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1_024;

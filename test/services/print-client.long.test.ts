@@ -27,7 +27,7 @@ afterAll(stopShared);
 describe('the print client', () => {
   const print = (...args: string[]): Program => example('services/print', ...args);
 
-  /** A server that answers each step with one of these: the command, then two for either file. */
+  /** A server that sends one of `answers` after each step: the command, then two steps for each file. */
   async function scripted(...answers: string[]): Promise<{ address: string; port: Promise<number | undefined> }> {
     let seen: (port: number | undefined) => void = () => undefined;
     const port = new Promise<number | undefined>((resolve) => {
@@ -37,7 +37,7 @@ describe('the print client', () => {
       seen(socket.remotePort);
       let step = 0;
       let received = '';
-      // What the client sends in each step; neither of these files contains a zero byte.
+      // The bytes that end each step of the client. Neither file contains a zero byte.
       const ends = ['\n', '\n', '\0', '\n', '\0'];
       socket.setEncoding('latin1').on('data', (text: string) => {
         received += text;
@@ -74,7 +74,7 @@ describe('the print client', () => {
     expect(await readdir(folder)).toEqual(['spool']);
   });
 
-  test('prints an empty file, and one of one byte', async () => {
+  test('prints an empty file and a file of one byte', async () => {
     const queue = newQueue();
     for (const bytes of [Buffer.alloc(0), Buffer.of(0)]) {
       const client = print(`tcp://127.0.0.1:${shared.port}`, queue.name, await fileOf(bytes));
@@ -83,7 +83,7 @@ describe('the print client', () => {
     expect(await queue.hashes()).toEqual([hash(Buffer.alloc(0)), hash(Buffer.of(0))].sort());
   });
 
-  test('comes from a port of RFC 1179 if permitted', async () => {
+  test('uses a local port of RFC 1179 if permitted', async () => {
     const { address, port } = await scripted(ok, ok, ok, ok, ok);
     expect(await print(address, 'lp', await fileOf(Buffer.from('x'))).ended).toBe(0);
     const range = Array.from({ length: 11 }, (_, index) => 721 + index);
@@ -130,7 +130,7 @@ describe('the print client', () => {
   test('prints nothing of a file that grows while it is sent', async () => {
     const queue = newQueue();
     const path = await fileOf(Buffer.alloc(20_000_000, 'x'));
-    // Between the client and the server: the file grows once its first bytes have come through.
+    // This proxy makes the file grow once its first bytes have passed.
     const between = net.createServer((socket) => {
       const onward = net.connect(shared.port, '127.0.0.1');
       let passed = 0;
@@ -158,7 +158,7 @@ describe('the print client', () => {
     await expect.poll(() => queue.files(), patient).toEqual([]);
   });
 
-  test('says that nobody listens', async () => {
+  test('reports that no server listens', async () => {
     const client = print(`unix:${join(await freshFolder(), 'socket')}`, 'lp', await fileOf(Buffer.from('x')));
     expect(await client.ended).toBe(1);
     expect(client.errors).toMatch(

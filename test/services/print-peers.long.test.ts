@@ -34,7 +34,7 @@ describeWith('rlpr', ['rlpr', 'rlpq', 'rlprm'], ([rlpr, rlpq, rlprm]) => {
     },
   );
 
-  test('prints several files, and an empty one', async () => {
+  test('prints several files, and an empty file', async () => {
     const queue = newQueue();
     const files = [randomBytes(10), Buffer.alloc(0), randomBytes(70_000)];
     const paths = await Promise.all(files.map((bytes) => fileOf(bytes)));
@@ -67,7 +67,7 @@ describeWith('rlpr', ['rlpr', 'rlpq', 'rlprm'], ([rlpr, rlpq, rlprm]) => {
     expect(long.output).toMatch(/^nobody: 1 +\[job 008 localhost\]\n +plan +3 bytes$/m);
     expect(long.output).not.toContain('ann');
 
-    // The client says that it is the user it runs as: here root, who may remove every job of this machine.
+    // The client names the user it runs as. This is root, who may remove every job of this machine.
     await run(rlprm, [...options(queue.name), '7']);
     expect(await queue.titles()).toEqual(['plan']);
   });
@@ -96,7 +96,7 @@ describeWith('LPRng', ['lprng/usr/bin/lpr', 'lprng/usr/bin/lpq', 'lprng/usr/bin/
 
   test('prints from a pipe, without announcing a size', async () => {
     const queue = newQueue();
-    const input = Buffer.concat([Buffer.alloc(3), randomBytes(300_000)]); // Zeros at the beginning do not end it.
+    const input = Buffer.concat([Buffer.alloc(3), randomBytes(300_000)]); // Leading zeros do not end it.
     const { status } = await run(await lprng(lpr), ['-k', ...to(queue.name)], { input });
     expect(status).toBe(0);
     await expect.poll(() => queue.hashes(), patient).toEqual([hash(input)]);
@@ -139,7 +139,7 @@ describeWith("CUPS' lpd backend", ['cups/usr/lib/cups/backend-available/lpd'], (
       const paths = option === '?mode=stream' ? [] : [await fileOf(bytes)];
       const { status } = await print(`${queue.name}${option}`, bytes, paths);
       expect(status).toBe(0);
-      // With `mode=stream`, it ends without waiting for an answer.
+      // With `mode=stream`, the backend ends without waiting for an answer.
       await expect.poll(() => queue.hashes(), patient).toEqual([hash(bytes)]);
       expect(await queue.titles()).toEqual(['my title']);
     },

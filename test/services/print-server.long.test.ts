@@ -24,7 +24,6 @@ vi.setConfig({ testTimeout: 60_000 });
 beforeAll(startShared);
 afterAll(stopShared);
 
-/** A separate server for one test, and its address. */
 async function ownServer(spool: string, ...prefix: string[]): Promise<{ server: Program; port: number }> {
   const server =
     prefix.length === 0
@@ -75,7 +74,7 @@ describe('the print server', () => {
     expect(await queue.hashes()).toEqual([hash(Buffer.from('two'))]);
   });
 
-  test('shows nothing of a job that was cut off, wherever that was', async () => {
+  test('shows nothing of a job that was cut off, at any byte', async () => {
     const job = fc.record({
       order: fc.constantFrom('control first' as const, 'data first' as const),
       documents: fc.array(fc.uint8Array({ minLength: 1, maxLength: 200 }), { minLength: 1, maxLength: 3 }),
@@ -230,13 +229,13 @@ describe('the print server', () => {
     for (const client of silent) client.socket.destroy();
   });
 
-  test('gives up on a command that does not end', async () => {
+  test('ends the connection of a client whose command is too long', async () => {
     const client = dial();
     client.socket.write(`\x02${'x'.repeat(5_000)}`);
     expect((await client.ended).received).toBe('');
   });
 
-  test('removes what the agent may remove, and only on a complete command', async () => {
+  test('removes only what the agent may remove, and only after a complete command', async () => {
     const queue = newQueue();
     for (const [number, user] of [
       ['001', 'ann'],
@@ -245,12 +244,12 @@ describe('the print server', () => {
     ] as const) {
       await answerTo(jobBytes({ queue: queue.name, number, user, title: number, documents: [Buffer.from('x')] }));
     }
-    expect(await answerTo(`\x05${queue.name} ann 1`)).toBe(''); // of 12, perhaps
+    expect(await answerTo(`\x05${queue.name} ann 1`)).toBe(''); // the beginning of 12, perhaps
     expect(await answerTo(`\x05${queue.name} bob 1 12\n`)).toMatch('nothing was removed');
     expect(await answerTo(`\x05${queue.name} bob ann\n`)).toMatch('nothing was removed');
     expect(await queue.titles()).toEqual(['001', '002', '012']);
     expect(await answerTo(`\x05${queue.name} ann 12\n`)).toBe('012 dequeued\n');
-    expect(await answerTo(`\x05${queue.name} bob\n`)).toMatch('nothing was removed'); // The first is not bob's.
+    expect(await answerTo(`\x05${queue.name} bob\n`)).toMatch('nothing was removed'); // The first job is not bob's.
     expect(await answerTo(`\x05${queue.name} root bob\n`)).toBe('002 dequeued\n');
     expect(await answerTo(`\x05${queue.name} ann\n`)).toBe('001 dequeued\n');
     expect(await answerTo(`\x03${queue.name}\n`)).toBe('no entries\n');
@@ -266,7 +265,7 @@ describe('the print server', () => {
     expect(await answerTo(`\x05${queue.name} root 42\n`)).toBe('042 dequeued\n');
   });
 
-  test('has nothing to do when asked to print waiting jobs', async () => {
+  test('ignores a command to print waiting jobs', async () => {
     expect(await answerTo(`\x01${newQueue().name}\n`)).toBe(ok);
   });
 
@@ -285,7 +284,7 @@ describe('the print server', () => {
     expect(await small.finish(jobBytes({ queue: 'lp', documents: [Buffer.from('x')] }))).toBe(ok.repeat(5));
   });
 
-  test('at its start, removes unfinished jobs and nothing else', async () => {
+  test('removes unfinished jobs at its start, and nothing else', async () => {
     const spool = await freshFolder();
     await mkdir(join(spool, 'lp'));
     for (const name of ['.1764377701123.partial', '.keep', '1-1_042_ann_localhost_done', 'readme']) {

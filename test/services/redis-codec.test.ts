@@ -23,7 +23,7 @@ const value: fc.Arbitrary<Value> = fc.letrec<{ value: Value }>((tie) => ({
   value: fc.oneof({ maxDepth: 4 }, scalar, fc.array(tie('value'), { maxLength: 5 })),
 })).value;
 
-/** Decodes `bytes` in chunks of `size`: the values, and the error that ends them. */
+/** Decodes `bytes` in chunks of `size`. Returns the values, and the error that ends them. */
 function decoded<T>(codec: Codec<T, any>, bytes: Buffer, size = bytes.length): (T | string)[] {
   const queue = new ChunkQueue();
   const decoder = codec.decoder();
@@ -41,7 +41,7 @@ function decoded<T>(codec: Codec<T, any>, bytes: Buffer, size = bytes.length): (
   return results;
 }
 
-/** The beginning of a test's input, for its title. */
+/** The beginning of an input, for the title of a test. */
 function shown(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }

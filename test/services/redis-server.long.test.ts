@@ -56,7 +56,7 @@ function driver(options: RedisOptions & { replyMapping?: 'legacy' } = { host: '1
 
 const raw = (): Promise<net.Socket> => rawClient(parseAddress(address));
 
-/** A request as programs send it. */
+/** A request in the form that programs use. */
 function request(...words: readonly (string | Buffer)[]): Buffer {
   const parts = words.flatMap((word) => [Buffer.from(`$${Buffer.byteLength(word)}\r\n`), Buffer.from(word), '\r\n']);
   return Buffer.concat([`*${words.length}\r\n`, ...parts].map((part) => Buffer.from(part)));
@@ -129,7 +129,7 @@ describeWith('redis-cli with redis-server.ts', ['redis-cli'], ([cli]) => {
       ['-p', String(port), '--no-raw'],
       conversation.map(([command]) => `${command}\n`).join(''),
     );
-    // Not all versions quote a simple string, and an empty line follows an error.
+    // Some versions do not quote a simple string, and an empty line follows an error.
     const lines = (text: string): string => text.replaceAll('"RESET"', 'RESET').replace(/\n+/g, '\n').trim();
     expect(lines(answers)).toBe(lines(conversation.map(([, answer]) => answer).join('\n')));
   });
@@ -182,7 +182,7 @@ describeWith('redis-cli with redis-server.ts', ['redis-cli'], ([cli]) => {
 });
 
 describeWith('redis-benchmark with redis-server.ts', ['redis-benchmark'], ([benchmark]) => {
-  it('measures it with 50 clients that send 16 requests at once', { timeout: 60_000 }, async () => {
+  it('measures the server with 50 clients that send 16 requests at once', { timeout: 60_000 }, async () => {
     const tests = ['-t', 'ping,set,get,incr', '-n', '20000', '-c', '50', '-P', '16', '-q'];
     const output = await run(benchmark, ['-p', String(port), ...tests]);
     for (const test of ['PING_INLINE', 'PING_MBULK', 'SET', 'GET', 'INCR']) {
@@ -244,7 +244,7 @@ describe('ioredis with redis-server.ts', () => {
     expect(await publisher.info('stats')).toContain('pubsub_channels:0');
   });
 
-  it('finds no expired key, and the server keeps none that nobody asks for', async () => {
+  it('finds no expired key, and the server removes expired keys that no client reads', async () => {
     const redis = driver();
     const start = performance.now();
     await redis.set('short', 'a', 'PX', 200);
@@ -297,7 +297,7 @@ describe('redis-server.ts', () => {
     ['a line without an end', 'x'.repeat(200_000), 'too big inline request'],
     ['a quote without an end', 'SET "a\r\n', 'unbalanced quotes in request'],
     ['the request of a browser', 'POST / HTTP/1.1\r\nHost: localhost\r\n\r\n', 'this is not a web server'],
-  ])('answers the requests before it, reports the error, and ends: %s', async (_, text, reason) => {
+  ])('answers the requests before bad input, reports the error, and ends: %s', async (_, text, reason) => {
     const socket = await raw();
     socket.write(`PING\r\n${text}`);
     socket.write('FLUSHALL\r\nPING\r\n'.repeat(100));
@@ -319,7 +319,7 @@ describe('redis-server.ts', () => {
     expect((await readAll(socket)).toString()).toBe('+PONG\r\n+OK\r\n');
   });
 
-  it('confirms each channel, and lets a subscriber do little else', async () => {
+  it('confirms each subscribed channel, and refuses most other commands of a subscriber', async () => {
     const socket = await raw();
     const sent = ['SUBSCRIBE a b', 'GET a', 'PING', 'UNSUBSCRIBE a c', 'UNSUBSCRIBE', 'UNSUBSCRIBE', 'PING', 'QUIT'];
     socket.write(sent.map((line) => `${line}\r\n`).join(''));
@@ -355,7 +355,7 @@ describe('redis-server.ts', () => {
       socket.write(request('ECHO', Buffer.alloc(50_000, `${index} `)));
     }
     socket.write('QUIT\r\n');
-    // Others are served meanwhile.
+    // Meanwhile, the server answers other clients.
     for (let index = 0; index < 100; index++) expect(await redis.get('nothing')).toBe(null);
     expect(memory() - before).toBeLessThan(100);
     for (let index = 0; index < 200; index++) {
@@ -407,7 +407,7 @@ describe('redis-server.ts', () => {
     expect(program.errors).toBe('');
   });
 
-  it('shows its usage, and what prevents it from listening', async () => {
+  it('shows its usage, and says what prevents it from listening', async () => {
     const without = example('services/redis-server');
     expect(await without.ended).toBe(2);
     expect(without.errors).toContain('usage: npm run example -- redis-server.ts ADDRESS');
@@ -445,7 +445,7 @@ describe('the database of redis-server.ts', () => {
     expect(database.get(key('a'))?.buffer.byteLength).toBeLessThan(100);
   });
 
-  it('sweeps as many keys as asked, and continues from there', () => {
+  it('sweeps as many keys as requested, and continues there next time', () => {
     const database = new Database(1_000_000);
     for (let index = 0; index < 100; index++) database.set(key(`${index}`), key('a'), performance.now() - 1);
     database.set(key('stays'), key('a'), performance.now() + 60_000);

@@ -14,7 +14,6 @@ import { freshFolder, tcp } from '../support/transport/places.js';
 import { rawServer } from '../support/sockets/plain-sockets.js';
 import { describeWith } from '../support/processes/programs.js';
 
-/** Runs redis.ts, and returns its output and how it ended. */
 async function ask(...args: readonly string[]): Promise<{ status: number | string; reply: unknown; errors: string }> {
   const asking = example('services/redis', ...args);
   const status = await asking.ended;
@@ -33,7 +32,7 @@ function driver(address: string, options: RedisOptions = {}, connecting: Connect
   return redis;
 }
 
-/** Starts Redis; returns undefined if it ends before it accepts, for example because its port is taken. */
+/** Starts Redis. Returns undefined if it ends before it accepts, for example because its port is taken. */
 async function started(server: string, folder: string, args: readonly string[]): Promise<ChildProcess | undefined> {
   const child = spawn(server, ['--save', '', '--appendonly', 'no', '--dir', folder, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -52,7 +51,6 @@ async function started(server: string, folder: string, args: readonly string[]):
   return (await accepts) ? child : undefined;
 }
 
-/** Starts Redis at a port that was free a moment ago. */
 async function startedAtPort(server: string): Promise<string> {
   for (;;) {
     const probe = net.createServer().listen(0, '127.0.0.1');
@@ -148,7 +146,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
       return Number(/ omem=(\d+)/.exec(clients.find((line) => line.includes('name=reader')) ?? '')?.[1]);
     };
     await expect.poll(waiting, { timeout: 10_000 }).toBeGreaterThan(98 * 1_048_576);
-    // The rest are the buffers of the kernel, the connection and the stream.
+    // The rest is in the buffers of the kernel, the connection and the stream.
     expect(stream.bytesRead).toBeLessThan(1_048_576);
 
     const expected = createHash('sha256').update('+OK\r\n');
@@ -182,7 +180,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
   });
 
   it(
-    'is restarted: each ioredis command is answered or fails, and ioredis reconnects',
+    'can be restarted: each command of ioredis is answered or fails, and ioredis reconnects',
     { timeout: 60_000 },
     async () => {
       const first = await start();
@@ -219,7 +217,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
 });
 
 describe('redis.ts', () => {
-  it('works with redis-server.ts, too', { timeout: 60_000 }, async () => {
+  it('works with redis-server.ts', { timeout: 60_000 }, async () => {
     const own = example('services/redis-server', 'tcp://127.0.0.1:0');
     const [place] = await own.until(/^tcp:.*$/m);
     expect(await ask(place, 'SET', 'a', 'b')).toMatchObject({ status: 0, reply: 'OK' });
@@ -228,7 +226,7 @@ describe('redis.ts', () => {
     expect(await own.interrupt('SIGTERM')).toBe(0);
   });
 
-  it('says what to do if nobody listens or the server leaves, and shows its usage', { timeout: 60_000 }, async () => {
+  it('says what to do if no server listens or it leaves, and shows its usage', { timeout: 60_000 }, async () => {
     const nobody = await ask(`unix:${join(await freshFolder(), 'socket')}`, 'PING');
     expect(nobody.status).toBe(1);
     expect(nobody.errors).toMatch(/ENOENT.*; start a Redis server there, or give the address of one\n$/);

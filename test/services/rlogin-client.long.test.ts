@@ -61,7 +61,7 @@ describe('rlogin.ts', () => {
     expect(last).toBe(first);
   });
 
-  it('sends its input without a terminal', async () => {
+  it('sends its input even without a terminal', async () => {
     const child = spawn(process.execPath, [...client.slice(1), address, me], { cwd: root, stdio: 'pipe' });
     onTestFinished(() => void child.kill('SIGKILL'));
     const program = new Program(child);
@@ -109,7 +109,7 @@ describe('rlogin.ts', () => {
     expect(program.errors).toMatch(/has refused: Permission denied/);
   });
 
-  it('fails if nobody listens', async () => {
+  it('fails if no server listens', async () => {
     const { program } = start([...client, 'tcp://127.0.0.1:1', 'ann']);
     expect(await program.ended).toBe(1);
     expect(program.errors).toMatch(/ECONNREFUSED/);
@@ -118,7 +118,7 @@ describe('rlogin.ts', () => {
 
 describeWith('rlogin.ts with in.rlogind', [rlogind, 'python3', 'unshare'], ([rlogind]) => {
   describe.runIf(isRoot)('started by inetd', () => {
-    /** The server runs with its own PAM configuration, which admits everybody. */
+    /** Starts the server through inetd. Its PAM configuration admits every user. */
     async function inetd(): Promise<number> {
       const pam = await freshFolder();
       const open = ['auth', 'account', 'session'].map((kind) => `${kind} required pam_permit.so\n`).join('');

@@ -28,7 +28,6 @@ import {
 
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-/** A separate server for one test. */
 async function ownServer(
   address = 'tcp://127.0.0.1:0',
   as: readonly string[] = [],
@@ -54,7 +53,7 @@ async function gone(pid: number): Promise<void> {
 let shared: ReturnType<typeof start>;
 let address: string;
 let port: number;
-/** A client that takes longer than allowed for its handshake; the other tests run meanwhile. */
+/** A client that exceeds the time for its handshake while the other tests run. */
 let slow: Raw;
 
 beforeAll(async () => {
@@ -84,7 +83,7 @@ describe('rlogin-server.ts', () => {
   it('listens on a unix socket as well', async () => {
     const { address } = await ownServer(`unix:${join(await freshFolder(), 'socket')}`);
     const screen = new Screen([...client, address, me]);
-    await use(screen, { asksForSize: true }); // Without urgent data: over a unix socket the client does not wait for the request.
+    await use(screen, { asksForSize: true }); // Over a unix socket, the client does not wait for urgent data.
     expect(await screen.ended).toBe(0);
   });
 
@@ -109,7 +108,7 @@ describe('rlogin-server.ts', () => {
     await screen.type('q', prompt);
   });
 
-  it('types and prints without a window size', async () => {
+  it('starts a session at 80 by 24, and applies a window size that arrives later', async () => {
     const raw = await Raw.logIn(port);
     await raw.type('stty size; echo $TERM\r', /24 80\r\nxterm\r\n/);
     raw.socket.write('\xff\xffss\x00\x1e\x00\x50\x00\x00\x00\x00', 'latin1');
@@ -137,7 +136,7 @@ describe('rlogin-server.ts', () => {
     await other.type("echo a''live\r", /alive/);
   });
 
-  it('holds a program back while its client does not read, in constant memory', async () => {
+  it('makes a program wait while its client does not read, in constant memory', async () => {
     const { port, pid } = await ownServer();
     const flooded = await Raw.logIn(port);
     const before = residentMemory(pid);
@@ -152,7 +151,7 @@ describe('rlogin-server.ts', () => {
     expect(flooded.received.text.slice(-4_000)).toMatch(/^[\ny\r]*(y\r\n){1000}[y\r]*$/);
   });
 
-  it('sends a slow client the last output of a program that has ended long ago', async () => {
+  it('sends a slow client the last output of a program that ended long ago', async () => {
     const environment = { TERM: 'dumb', PATH: process.env['PATH'] ?? '' };
     const command = { file: 'sh', args: ['-c', 'head -c 3000 /dev/zero | tr "\\0" x'], folder: '/', environment };
     const terminal = new Terminal(command, { rows: 24, columns: 80 });
@@ -194,7 +193,7 @@ describe('rlogin-server.ts', () => {
 
   it('gives a program no descriptor of other sessions', async () => {
     const sessions = await Promise.all(Array.from({ length: 3 }, () => Raw.logIn(port)));
-    // Only `ls` itself has a fourth, for the folder that it lists.
+    // The fourth descriptor belongs to `ls` itself, for the folder that it lists.
     for (const raw of sessions) await raw.type('echo $(ls /proc/self/fd) are open\r', /\s0 1 2 3 are open\r/);
   });
 
@@ -245,7 +244,7 @@ describe('rlogin-server.ts', () => {
     await Raw.logIn(port);
   });
 
-  it('gives up on a client that is slow with its handshake', async () => {
+  it('times out a client that is slow with its handshake', async () => {
     await slow.received.until(/^.rlogin-server: the handshake took too long/);
   });
 
@@ -297,7 +296,7 @@ describe('rlogin-server.ts', () => {
       await screen.until(/password:/i);
     });
 
-    it('if a link to a private file is in the place of a unix socket open to everybody', async () => {
+    it('if a link to a private file replaces a unix socket that is open to everybody', async () => {
       const folder = await freshFolder();
       const [path, moved, secret] = ['socket', 'moved', 'secret'].map((name) => join(folder, name)) as [
         string,
@@ -336,7 +335,7 @@ while chunk := connection.recv(4096):
       await screen.until(/password:/i);
     });
 
-    it('if the server is not root, and its client is', async () => {
+    it('if its client runs as root, but the server does not', async () => {
       const { address } = await ownServer('tcp://127.0.0.1:0', nobody);
       const screen = new Screen([...client, address, 'daemon']);
       await screen.until(/password:/i);
@@ -372,7 +371,7 @@ describeWith('plink with rlogin-server.ts', ['plink', 'python3'], ([plink]) => {
 
   it('has a real terminal', async () => {
     const screen = new Screen(command(port));
-    await use(screen, { isRaw: false }); // it leaves its own terminal as it is, so that Ctrl-C ends plink
+    await use(screen, { isRaw: false }); // plink leaves its own terminal as it is, so Ctrl-C ends plink
     expect(await screen.ended).toBe(0);
   });
 

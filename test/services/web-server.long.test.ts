@@ -119,7 +119,7 @@ describe('web-server.ts', () => {
     });
   });
 
-  test('tells a client that its request is not HTTP, and continues', async () => {
+  test('answers a request that is not HTTP with an error, and continues', async () => {
     const { address } = await webServer(await site());
     const bad: [string, number][] = [
       ['GARBAGE\r\n\r\n', 400],
@@ -148,7 +148,7 @@ describe('web-server.ts', () => {
       Array.from({ length: 1_000 }, (_, i) => text.slice(i % 100)),
     );
 
-    // Of all the waiting requests, only the first has its file open.
+    // Of all queued requests, only the first has its file open.
     await writeFile(join(folder, 'large.bin'), Buffer.alloc(20_000_000));
     const greedy = await rawClient(parseAddress(address));
     greedy.write(get('/large.bin').repeat(1_000));
@@ -205,7 +205,7 @@ describeWith('web-server.ts with curl', ['curl'], ([curl]) => {
       const head = await run(curl, ...to, '-I', `${url}/text.txt`);
       expect(head.output).toMatch(/content-length: 100\r\n/i);
       expect(head.output).toMatch(/\r\n\r\n$/);
-      // Three requests on one connection: only the first has connected.
+      // curl sends three requests on one connection, so only the first one connects.
       const urls = [`${url}/text.txt`, `${url}/caf%C3%A9.css`, `${url}/empty`];
       const kept = await run(curl, ...to, '-w', '<%{num_connects} %{http_code} %{content_type}>', ...urls);
       expect(kept.output).toBe(
@@ -235,7 +235,7 @@ describeWith('web-server.ts with curl', ['curl'], ([curl]) => {
     expect(await ranged('/text.txt', '-r', '-0')).toBe('416 Range Not Satisfiable\n<416|bytes */100>');
     expect(await ranged('/empty', '-r', '0-')).toBe('416 Range Not Satisfiable\n<416|bytes */0>');
     expect(await ranged('/empty', '-r', '-5')).toBe('<200|>');
-    // Several ranges, and unknown units, are answered with the whole file.
+    // The server answers several ranges, and unknown units, with the complete file.
     for (const range of ['bytes=0-1,5-6', 'bytes=9-5', 'bytes=-', 'lines=1-2', 'bytes=1-2-3']) {
       expect(await ranged('/text.txt', '-H', `Range: ${range}`), range).toBe(`${text}<200|>`);
     }
@@ -353,9 +353,9 @@ describeWith('web-server.ts with curl', ['curl'], ([curl]) => {
     expect(await everything(idle)).toContain(index);
     await everything(unfinished);
     expect(statSync(copy).size).toBeLessThan(40_000_000);
-    expect((await run(curl, '-sS', `${url}/`)).status).toBe(7); // nobody listens
+    expect((await run(curl, '-sS', `${url}/`)).status).toBe(7); // The server no longer listens.
     expect(await ended, server.errors).toBe(0);
-    expect(performance.now() - before).toBeLessThan(7_000); // No deadline, and no timer was left.
+    expect(performance.now() - before).toBeLessThan(7_000); // No deadline passed, and no timer was left.
     expect(await download.ended, download.errors).toBe(0);
     expect(await sha256(copy)).toBe(hash);
   });

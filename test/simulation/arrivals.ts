@@ -2,28 +2,28 @@ import { type Message, shownMessage } from './message.js';
 import type { WitnessedSocket } from './witness.js';
 import type { World } from './world.js';
 
-/** A socket whose messages are read, or will be. */
+/** A socket whose messages are received by a reader. */
 interface Source {
   readonly socket: WitnessedSocket;
-  /** The subscription that dialled it, counted from 1. */
+  /** The number of the subscription that dialled it, from 1. */
   readonly run: number;
   /** How many of its messages the reader has received. */
   seen: number;
 }
 
 /**
- * Compares what a client's readers receive with what has arrived at its sockets, one after another, including those of
- * ended connections (C1, F1, K4, K8).
+ * Compares what a client's readers receive with the messages that have arrived at its sockets, one socket after the
+ * other. The sockets of ended connections count as well (C1, F1, K4, K8).
  */
 export class Arrivals {
-  /** The sockets whose rest may be discarded, because this side closed them (C11) or nobody read them (C22). */
+  /** Sockets whose unread messages may be discarded, because this side closed them (C11) or nobody read them (C22). */
   readonly closed: Set<WitnessedSocket> = new Set();
 
   private readonly world: World;
   private readonly name: string;
   private sources: Source[] = [];
   private run = 0;
-  /** Whether the end of at least this run has been reported. */
+  /** The last run whose end has been reported. */
   private told = 0;
 
   constructor(world: World, name: string) {
@@ -31,12 +31,12 @@ export class Arrivals {
     this.name = name;
   }
 
-  /** The client gets a new subscription. */
+  /** Call when the client gets a new subscription. */
   begin(): void {
     this.run++;
   }
 
-  /** @param seen - how many of its messages `prepare` has consumed (K18) */
+  /** @param seen - how many messages of the socket `prepare` has consumed (K18) */
   add(socket: WitnessedSocket, seen = 0): void {
     this.sources.push({ socket, run: this.run, seen });
   }
@@ -51,7 +51,7 @@ export class Arrivals {
     this.world.findings.wrong('C1', `${this.name} got ${shownMessage(message)}, although ${wanted}`);
   }
 
-  /** A reader got the end of a connection, which comes after everything received on it (C7, C8, K8). */
+  /** Call when a reader is notified of the end, which follows all messages of the connection (C7, C8, K8). */
   end(): void {
     const unseen = this.sources.find((source) => this.hasUnseen(source));
     if (this.told < this.run) this.told++;
@@ -61,7 +61,7 @@ export class Arrivals {
     }
   }
 
-  /** A reader that takes everything as it comes must have received everything. */
+  /** Asserts that a reader that takes everything at once has received everything. */
   checkAllSeen(): void {
     const left = this.sources.filter((source) => this.hasUnseen(source));
     if (left.length > 0) this.world.findings.wrong('F1', `${this.name} did not get everything that arrived`);

@@ -23,15 +23,14 @@ import { Writing } from './writing.js';
 
 type Out = Buffer | Draft;
 
-/** Handles one of the host's connections, and checks what passes on it. */
+/** Serves one of the host's connections, and checks its messages. */
 export class Attendant {
   readonly number: number;
   readonly connection: Connection<Buffer, Out>;
   readonly outgoing: Outgoing;
   received = 0;
-  /** How many messages were written to it. */
   written = 0;
-  /** The error code that a handler's fault has to cause. */
+  /** The error code that the fault of a handler has to cause. */
   fault: string | undefined;
   outcome: Closed | undefined;
 
@@ -41,17 +40,17 @@ export class Attendant {
   private reading: Reading | undefined;
   private writing: Writing | undefined;
   private echo: Subscription | undefined;
-  /** The numbers of the messages that are to be sent back. */
+  /** The numbers of the messages to send back. */
   private readonly echoes: number[] = [];
-  /** The client's socket at the other end, known from its first message on. */
+  /** The client's socket. Known once its first message has arrived. */
   private source: WitnessedSocket | undefined;
   private ended = 0;
-  /** How many bytes of frames it received. */
+  /** How many bytes of frames were received. */
   private consumed = 0;
   private writable = false;
-  /** Whether this side has begun to close; then the rest of the input may be discarded (C11). */
+  /** Whether this side has begun to close, so that the rest of the input may be discarded (C11). */
   private closing = false;
-  /** Whether its handler has completed. */
+  /** Whether the handler has completed. */
   private finishing = false;
   private readonly idling = new Delay();
   private readonly unfinished = new Delay();
@@ -91,7 +90,6 @@ export class Attendant {
     if (world.dice.chance(0.4)) world.publication.join(this);
   }
 
-  /** Receives and sends in one of the possible ways. */
   attend(): void {
     const { world, connection } = this;
     const { dice, gentle } = world;
@@ -111,7 +109,7 @@ export class Attendant {
     if (!gentle && dice.chance(0.3)) world.disturb(dice.magnitude(1, 5_000), () => this.disturb());
   }
 
-  /** What a handler returns to `serve`. */
+  /** A handler for `serve`. */
   handle(): ObservableInput<Out> | void {
     const { world, connection, outgoing } = this;
     const { dice, gentle } = world;
@@ -162,7 +160,7 @@ export class Attendant {
     this.connection.destroy();
   }
 
-  /** This side closes; input after it may be discarded. */
+  /** Call when this side closes. Input after that may be discarded. */
   closes(): void {
     this.closing = true;
   }
@@ -174,8 +172,7 @@ export class Attendant {
     const most = host.maxBuffered + largest;
     const { bufferedBytes } = data;
     if (bufferedBytes > most) this.wrong('C4', `buffers ${bufferedBytes} bytes, of ${most} at most`);
-    // The end of a write is only reported when all of it was taken, so the channel may become writable later than it
-    // could.
+    // The end of a write is reported only when all of it was taken, so the channel may become writable late.
     const mark = Math.min(host.highWaterMark, host.maxBuffered);
     if (this.writable && (data.closed || bufferedBytes > mark)) {
       this.wrong('C5', `is writable with ${bufferedBytes} bytes, closed: ${data.closed}`);
@@ -191,7 +188,7 @@ export class Attendant {
     if (waiting > bound) this.wrong('F3', `has ${waiting} bytes waiting, of ${bound} at most`);
   }
 
-  /** A reader that takes everything as it comes must have received everything. */
+  /** Asserts that a reader that takes everything at once has received everything. */
   checkAllSeen(): void {
     if (this.reading?.hangs !== true || this.closing) return;
     const far = this.world.ends.far.get(formatAddress(this.connection.remote));
@@ -211,7 +208,7 @@ export class Attendant {
     }
   }
 
-  /** A message of this side was written. */
+  /** Call when a message of this side was written. */
   wrote(message: Message): void {
     this.written++;
     switch (message.kind) {
@@ -275,7 +272,7 @@ export class Attendant {
     }
   }
 
-  /** Everything that one client's socket received, from the first message on, each once, and no other's (C1). */
+  /** Asserts that the messages are those of one client's socket, from the first one on, each once (C1). */
   private see(message: Message): void {
     const client = this.world.clients[message.source - 1];
     if ((message.kind !== 'client' && message.kind !== 'own') || client === undefined) {
@@ -302,7 +299,7 @@ export class Attendant {
     }
   }
 
-  /** The input, to be sent back. */
+  /** The input, as a source to send back. */
   private echoed(): Flow<Buffer> {
     return this.connection.data.pipe(
       tap((bytes) => {
@@ -313,7 +310,7 @@ export class Attendant {
     );
   }
 
-  /** Received messages are sent back in order; the channel may drop some. */
+  /** Asserts that received messages are sent back in order. The channel may drop some. */
   private checkEcho(message: Message): void {
     let due = this.echoes.shift();
     while (this.host.isLossy && due !== undefined && due !== message.number) due = this.echoes.shift();

@@ -9,14 +9,13 @@ export class Claims {
   private readonly timeout: number;
   private readonly open: ReadonlySet<WitnessedSocket>;
   private readonly readings: Reading[] = [];
-  /** When each socket was opened. */
   private readonly openedAt = new Map<WitnessedSocket, number>();
-  /** When what prepared a socket read from it last. */
+  /** When `prepare` last read from each socket. */
   private readonly preparedUntil = new Map<WitnessedSocket, number>();
 
   /**
    * @param timeout - the client's `claimTimeout`
-   * @param open - the sockets that are not gone
+   * @param open - the sockets that are still open
    */
   constructor(timeout: number, open: ReadonlySet<WitnessedSocket>) {
     this.timeout = timeout;
@@ -27,7 +26,6 @@ export class Claims {
     if (this.timeout > 0) this.openedAt.set(socket, Date.now());
   }
 
-  /** Adds somebody who reads the client's channel. */
   addReading(reading: Reading): void {
     this.readings.push(reading);
   }
@@ -40,12 +38,12 @@ export class Claims {
     this.preparedUntil.set(socket, Date.now());
   }
 
-  /** Adds the sockets that are closed by now to `discarded`. Called between any two instants. */
+  /** Adds the sockets that may be closed by now to `discarded`. Called between any two instants. */
   check(discarded: Set<WitnessedSocket>): void {
     const readUntil = Math.max(...this.readings.map((reading) => reading.readUntil));
     for (const [socket, openedAt] of this.openedAt) {
       const lastRead = Math.max(readUntil, this.preparedUntil.get(socket) ?? -Infinity);
-      // The time before its end counts, too, if it was never used.
+      // For a socket that was never used, the time before its end counts as well.
       const isUsed = socket.hasWritten || lastRead >= openedAt;
       const unreadFrom = isUsed ? Math.max(lastRead, socket.endedAt) : openedAt;
       if (socket.ended && Date.now() - unreadFrom >= this.timeout) discarded.add(socket);

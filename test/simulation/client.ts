@@ -23,10 +23,9 @@ import { Writing } from './writing.js';
 
 type Out = Buffer | Draft;
 
-/** A client: it dials, reconnects perhaps, sends, receives, leaves and comes back. */
+/** A client that dials, may reconnect, sends, receives, leaves and comes back. */
 export class Client implements Actor {
   readonly id: number;
-  /** Every socket that it has dialled. */
   readonly sockets: WitnessedSocket[] = [];
   received = 0;
   private readonly world: World;
@@ -39,15 +38,12 @@ export class Client implements Actor {
   private readonly writing: Writing;
   private readonly steady: boolean;
   /**
-   * The messages to be written on each socket. Those of one subscription share them; a value sent after its end belongs
-   * to the next one (K8).
+   * The messages to write on each socket. The sockets of one subscription share them. A value sent after the end of a
+   * subscription belongs to the next subscription (K8).
    */
   private readonly due = new Map<WitnessedSocket, Outgoing>();
   private readonly outgoings = new Map<SendLane, Outgoing>();
-  /**
-   * The messages to be written on one socket and no other, because they were given to the connection's own channels
-   * (C5).
-   */
+  /** The messages to write on one socket only, because they were passed to channels of its connection (C5). */
   private readonly own = new Map<WitnessedSocket, Outgoing>();
   private readonly writings = new Set<Writing>();
   private readonly prepares: boolean;
@@ -57,7 +53,7 @@ export class Client implements Actor {
   private readonly sources = new Set<WitnessedSocket>();
   private readonly arrivals: Arrivals;
   private readonly connections = new Set<Connection<Buffer, Out>>();
-  /** Numbers the connections in the log, because their own ids differ from run to run. */
+  /** Numbers the connections for the log, because their own ids differ from run to run. */
   private attended = 0;
   private reading: Reading;
   private states: States | undefined;
@@ -65,7 +61,7 @@ export class Client implements Actor {
   private active = false;
   private begun = false;
   private stopped = false;
-  /** Whether the current reader came after the end of the previous one's data. */
+  /** Whether the current reader joined after the previous reader had been notified of the end. */
   private isReadAgain = false;
   private lastNumber = -1;
   private readonly order: MessageOrder;
@@ -138,12 +134,12 @@ export class Client implements Actor {
     if (dice.chance(0.8)) world.disturb(dice.magnitude(1, 200), () => this.writing.start());
   }
 
-  /** Whether it is, or is to be, connected. */
+  /** The status of the connection, or `'over'`. */
   get status(): string {
     return this.active ? (this.states?.last?.status ?? 'unknown') : 'over';
   }
 
-  /** Whether it comes back until it is stopped. */
+  /** Whether the client comes back until it is stopped. */
   get isEager(): boolean {
     return this.active && this.steady && this.policy?.attempts === Infinity;
   }
@@ -152,12 +148,11 @@ export class Client implements Actor {
     return !this.active;
   }
 
-  /** How many messages it has written. */
   get written(): number {
     return this.sockets.reduce((sum, { messages }) => sum + messages.length, 0);
   }
 
-  /** The socket that began with this message; it is returned once. */
+  /** Returns the socket whose first message this is. Each socket is returned once. */
   takeSource({ kind, number }: Message): WitnessedSocket | undefined {
     const source = this.sockets.find((socket) => {
       const [first] = socket.messages;
@@ -181,11 +176,10 @@ export class Client implements Actor {
     else this.reading.letGo();
   }
 
-  /** Leaves, in one of the possible ways. */
   stop(): void {
     const { dice, gentle } = this.world;
     this.stopped = true;
-    // Values sent after the end wait for the next connection, which does not come.
+    // Values sent after the end are queued for the next connection, but there will be none.
     this.world.after(20_000, () => this.client.data.error(new Error('the end')));
     if (this.active && this.reading.hangs) this.arrivals.checkAllSeen();
     this.writing.stop();
@@ -195,7 +189,7 @@ export class Client implements Actor {
     if (gentle) {
       this.world.after(5_000, () => {
         this.leave();
-        // With `halfOpen`, the end of the reading has left the sending side open (C7).
+        // With `halfOpen`, the sending side is still open after the end of the input (C7).
         this.client.data.complete();
       });
       return;
@@ -242,7 +236,7 @@ export class Client implements Actor {
     const over = (how: string): void => {
       states.end(how);
       this.reading.abandon();
-      // A reader that came after the end waits for the next connection, and would cause a dial (K8).
+      // A reader that joined after the end waits for the next connection, and would cause a dial (K8).
       if (this.isReadAgain) this.reading.stop();
       this.over();
     };
@@ -260,7 +254,7 @@ export class Client implements Actor {
     });
   }
 
-  /** All subscribers leave at once. */
+  /** Unsubscribes all subscribers at once. */
   private leave(): void {
     if (!this.active) return;
     this.world.findings.note(() => `${this.name} leaves`);
@@ -270,7 +264,7 @@ export class Client implements Actor {
     this.over();
   }
 
-  /** The subscription is over, whoever ended it; the next one is independent. */
+  /** Call when the subscription has ended, for any reason. The next subscription is independent. */
   private over(): void {
     if (!this.active) return;
     this.active = false;
@@ -307,22 +301,19 @@ export class Client implements Actor {
     if (this.active) this.world.disturb(dice.magnitude(10, 5_000), () => this.disturb());
   }
 
-  /** From now on, the rest of its data may be discarded (C11). */
+  /** From now on, unread messages of the connection may be discarded (C11). */
   private closes(connection: Connection<Buffer, Out> | undefined): void {
     const socket = connection === undefined ? undefined : this.socketOf(connection);
     if (socket !== undefined) this.arrivals.closed.add(socket);
   }
 
-  /** The client closes or aborts the open connection, and its waiting values are dropped (K8). */
+  /** Call when the client closes or aborts the open connection. Its queued values are dropped (K8). */
   private closesNewest(): void {
     const newest = this.sockets.at(-1);
     if (newest !== undefined && this.world.ends.open.has(newest)) this.arrivals.closed.add(newest);
   }
 
-  /**
-   * Prepares the connection, like a login: sends something, waits for an answer or a while, and may fail in each
-   * possible way.
-   */
+  /** Prepares the connection like a login: sends a message, waits for an answer or a while, and may fail. */
   private prepare(connection: Connection<Buffer, Out>): ObservableInput<unknown> | void {
     const { world } = this;
     const { dice, gentle } = world;
@@ -330,7 +321,7 @@ export class Client implements Actor {
     const draft = this.ownDraft(connection);
     let taken = 0;
     const prepared = (): void => {
-      // If it only completes because the connection failed, the connection was not prepared.
+      // If `prepare` completes only because the connection has failed, the connection was not prepared.
       const isLost = (connection as unknown as Pick<SocketConnection<Buffer, Out>, 'hasFailed'>).hasFailed;
       if (socket === undefined || isLost || !this.preparing.delete(socket)) return;
       this.arrivals.add(socket, taken);
@@ -380,7 +371,7 @@ export class Client implements Actor {
     return this.world.ends.near.get(formatAddress(connection.local));
   }
 
-  /** Messages for one connection alone. */
+  /** Makes messages for one connection only. */
   private ownDraft(connection: Connection<Buffer, Out>): (padding: number) => Draft {
     const socket = this.socketOf(connection);
     const outgoing = socket === undefined ? undefined : this.own.get(socket);
@@ -422,7 +413,7 @@ export class Client implements Actor {
     this.order.see(message);
   }
 
-  /** A value to send now: a message gets its number and its place when it is encoded. */
+  /** The queue for a value that is sent now. A message gets its number and its place when it is encoded. */
   private get outgoing(): Outgoing {
     const { lane } = this.client.data[host];
     const outgoing =
@@ -445,8 +436,8 @@ export class Client implements Actor {
   }
 
   /**
-   * The end may be that of an earlier connection; while the current one closes or is half-open, a reader waits for the
-   * next.
+   * Reads again after an end. This may be the end of an earlier connection. While the current connection closes or is
+   * half-open, the new reader waits for the next connection.
    */
   private readAgain(): void {
     const { dice, gentle } = this.world;
@@ -477,7 +468,7 @@ export class Client implements Actor {
       (message) => this.see(message),
       () => {
         this.arrivals.end();
-        // Without a watcher, this is how the end is noticed.
+        // Without a watcher, only this shows the end.
         if (!this.watches) this.over();
         else this.readAgain();
       },

@@ -1,7 +1,7 @@
 /** The violations found in a run, and a log of its events for a replay. */
 export class Findings {
   readonly found: string[] = [];
-  /** The events, one line each; only kept for a replay. */
+  /** The events, one line each. Kept only for a replay. */
   readonly story: string[] | undefined;
   private readonly now: () => number;
 
@@ -10,10 +10,9 @@ export class Findings {
     this.story = tells ? [] : undefined;
   }
 
-  /** Reports a violation. */
   wrong(rule: string, what: string): void {
     const text = `${rule}: ${what}`;
-    // One fault shows up again and again.
+    // One fault causes the same finding many times.
     if (this.found.length < 20) this.found.push(text);
     this.story?.push(`${this.now()} !! ${text}`);
   }

@@ -16,12 +16,12 @@ import { type Actor, target, type World } from './world.js';
 
 type Out = Buffer | Draft;
 
-/** The server's side: it listens, leaves and comes back, and has an attendant for each of its connections. */
+/** The server's side. It listens, leaves and comes back, and has an attendant for each connection. */
 export class Host implements Actor {
   readonly isLossy: boolean;
   readonly maxBuffered: number;
   readonly highWaterMark: number;
-  /** The incidents of all its servers. */
+  /** The incidents of all servers of this host. */
   readonly incidents: Set<unknown> = new Set();
 
   private readonly world: World;
@@ -29,12 +29,11 @@ export class Host implements Actor {
   private readonly manner: 'plain' | 'paced' | 'iterating' | 'serve';
   private readonly concurrent: number;
   private readonly restarts: boolean;
-  /** In a gentle world: whether it closes before its clients do. */
+  /** In a gentle world, whether the host closes before its clients. */
   readonly endsFirst: boolean;
   private readonly attendants = new Map<string, Attendant>();
   /** The attendants of the open connections. */
   readonly present: Set<Attendant> = new Set();
-  /** What `serve` has emitted. */
   private readonly served: Closed[] = [];
   private server: Server<Buffer, Out> | undefined;
   private serving: Subscription = Subscription.EMPTY;
@@ -99,7 +98,6 @@ export class Host implements Actor {
     return this.stopped && this.server === undefined && this.present.size === 0;
   }
 
-  /** How many messages of a client have arrived. */
   get received(): number {
     return [...this.attendants.values()].reduce((sum, { received }) => sum + received, 0);
   }
@@ -243,7 +241,7 @@ export class Host implements Actor {
     });
   }
 
-  /** Stops listening for a while; some connections are left alone. */
+  /** Stops listening for a while, and leaves some connections open. */
   private pauseListening(): void {
     const { dice } = this.world;
     const { server } = this;
@@ -260,7 +258,7 @@ export class Host implements Actor {
       if (this.world.gentle || this.world.dice.chance(0.5)) this.shutDown(server);
       else this.leave('destroys');
     }
-    // Connections of earlier servers.
+    // Connections of earlier servers may still be open.
     this.world.after(10_000, () => {
       for (const attendant of [...this.present]) attendant.stop();
     });
@@ -272,7 +270,7 @@ export class Host implements Actor {
     const { server } = this;
     this.server = undefined;
     for (const connection of server?.connections ?? []) {
-      // The connections that `serve` was serving are closed with it (S6).
+      // `serve` closes the connections that it was serving (S6).
       if (then !== 'stays' || this.manner === 'serve') this.attendants.get(formatAddress(connection.remote))?.closes();
       if (then === 'destroys') connection.destroy();
       else if (then === 'closes') void connection.close();
@@ -304,7 +302,7 @@ export class Host implements Actor {
     });
   }
 
-  /** Clients that reconnect without a limit have to be back by now. */
+  /** Asserts that the clients that reconnect without a limit are connected again. */
   private checkReached(): void {
     const { world } = this;
     if (!this.isOpen || world.proxy !== undefined) return;

@@ -1,8 +1,8 @@
 import { type Message, shownMessage } from './message.js';
 
 /**
- * Checks the order of the messages that one client receives: everything from each connection of the host, from its first
- * message on (C1, K4), and its own echoes and the broadcasts in the order in which they were created.
+ * Checks the order of the messages that one client receives: the messages of each connection of the host without a gap,
+ * from its first message on (C1, K4), and the client's echoes and the broadcasts in order of creation.
  */
 export class MessageOrder {
   private readonly client: number;
@@ -19,7 +19,7 @@ export class MessageOrder {
     this.wrong = wrong;
   }
 
-  /** Call with a message that only `prepare` was given: the order goes on after it. */
+  /** Call with a message that only `prepare` has received. The order continues after it. */
   skip({ kind, source, number }: Message): void {
     if (kind === 'server') this.nextOf.set(source, number + 1);
   }

@@ -1,28 +1,25 @@
 import { type Codec, lengthPrefixed } from 'rxjs-sockets/codecs';
 
-/**
- * The sender of a message: a client, a client for one connection alone, the server for one connection, or the
- * Broadcast.
- */
+/** The sender of a message: a client, a client on one connection only, a server's connection, or the Broadcast. */
 export type Kind = 'client' | 'own' | 'server' | 'broadcast';
 
 const kinds: readonly Kind[] = ['client', 'own', 'server', 'broadcast'];
 
-/** The identity of a message: its origin and its number, so that any fault in its delivery can be described. */
+/** The origin and the number of a message, which identify it. */
 export interface Message {
   readonly kind: Kind;
   /** The number of the client, or of the server's connection. */
   readonly source: number;
-  /** From 0 for each source. */
+  /** Counted from 0 for each source. */
   readonly number: number;
   /** The length of its frame. */
   readonly size: number;
 }
 
-/** A message that is created when it is encoded: its number shows the order in which the library encoded the values. */
+/** A message that is created when it is encoded, so its number shows the order of encoding. */
 export interface Draft {
   make(): Buffer;
-  /** Whether it was created and is still to be written. */
+  /** Whether the message was created but not yet written. */
   readonly waits: boolean;
 }
 
@@ -42,7 +39,6 @@ export const codec: Codec<Buffer, Buffer | Draft> = {
   },
 };
 
-/** The bytes of a message with `padding` more bytes. */
 export function encodeMessage(kind: Kind, source: number, number: number, padding: number): Buffer {
   const bytes = Buffer.allocUnsafe(header + padding);
   paddingOf(number, padding).copy(bytes, header);
@@ -52,7 +48,7 @@ export function encodeMessage(kind: Kind, source: number, number: number, paddin
   return bytes;
 }
 
-/** Who created the message in a frame of which this much is known. */
+/** The sender of a message, or `undefined` if `frame` is too short to show it. */
 export function kindOf(frame: Buffer): Kind | undefined {
   return frame.length > 4 ? kinds[frame.readUInt8(4)] : undefined;
 }

@@ -1,7 +1,7 @@
 import { type Draft, encodeMessage, type Kind, type Message, shownMessage } from './message.js';
 import type { World } from './world.js';
 
-/** The messages that one side was given for one stream, in the order in which they have to be written. */
+/** The messages passed to one side of a stream, in the order in which they must be written. */
 export class Outgoing {
   /** The largest frame. */
   largest = 0;
@@ -14,8 +14,8 @@ export class Outgoing {
   private readonly waiting: { readonly kind: Kind; readonly number: number }[] = [];
 
   /**
-   * @param lossy - whether the channel may drop some
-   * @param nextNumber - returns the number of the next message of its own
+   * @param lossy - whether the channel may drop messages
+   * @param nextNumber - returns the number of the next message of this sender
    */
   constructor(world: World, kind: Kind, source: number, lossy: boolean, nextNumber: () => number) {
     this.world = world;
@@ -25,7 +25,7 @@ export class Outgoing {
     this.nextNumber = nextNumber;
   }
 
-  /** A message of its own, which gets its number when it is encoded. */
+  /** A new message, which gets its number when it is encoded. */
   draft(padding: number): Draft {
     const { kind, lossy, waiting } = this;
     let number = -1;
@@ -41,14 +41,14 @@ export class Outgoing {
     };
   }
 
-  /** Adds a message that has to be written after those before it. */
+  /** Adds a message that must be written after the messages before it. */
   expect(kind: Kind, number: number, size: number): void {
     this.largest = Math.max(this.largest, size);
     if (kind === 'client' || kind === 'own') this.world.largestSent = Math.max(this.world.largestSent, size);
     this.waiting.push({ kind, number });
   }
 
-  /** A message was written: it has to be the one that was due (C1, K4, B1). */
+  /** Call when a message was written. It must be the message that was due (C1, K4, B1). */
   wrote(where: string, message: Message): void {
     const isDue = (due: { kind: Kind; number: number } | undefined): boolean =>
       due?.kind === message.kind && due.number === message.number;
@@ -62,12 +62,12 @@ export class Outgoing {
     );
   }
 
-  /** The message that was due was begun, and is lost with its connection (K4). */
+  /** Call when the due message was cut off, and is lost with its connection (K4). */
   tore(): void {
     this.waiting.shift();
   }
 
-  /** How many have not been written. */
+  /** How many messages have not been written. */
   get left(): number {
     return this.waiting.length;
   }

@@ -4,7 +4,7 @@ import type { Attendant } from './attendant.js';
 import { codec, type Draft, encodeMessage } from './message.js';
 import type { Actor, World } from './world.js';
 
-/** A Broadcast, what it has published, and what each of its members must receive of it (B1). */
+/** A Broadcast, its published messages, and the messages that each member must receive (B1). */
 export class Publication implements Actor {
   readonly broadcast: Broadcast<Buffer | Draft> = new Broadcast(codec);
   largest = 0;
@@ -42,7 +42,7 @@ export class Publication implements Actor {
   }
 
   calm(): void {
-    // It only stops publishing.
+    // A Broadcast only stops publishing.
   }
 
   stop(): void {
@@ -68,7 +68,7 @@ export class Publication implements Actor {
     });
   }
 
-  /** What else may happen in the turn of a publication. */
+  /** Other events in the turn of a publication. */
   private interfere(): void {
     const { dice, host } = this.world;
     const attendants = [...host.present];

@@ -12,18 +12,17 @@ import { type Channel, type Hold, mergeMapPaced } from 'rxjs-sockets';
 import { decodeMessage, type Message } from './message.js';
 import type { World } from './world.js';
 
-/** The way in which a Reading receives. */
 export type Manner = 'steady' | 'loose' | 'paced' | 'iterating' | 'single';
 
 /**
- * Somebody who receives from a channel in one of several ways: without a pause; sometimes holding or leaving; a few at
- * a time; with `for await`; one by one.
+ * A reader of a channel. It reads without a pause, holds or leaves sometimes, takes a few values at a time, iterates
+ * with `for await`, or takes one value at a time.
  */
 export class Reading {
   /** `'complete'`, or the code of the error. */
   ended: string | undefined;
   started = false;
-  /** Until when it was subscribed: `Infinity` while it is, `-Infinity` if it never was. */
+  /** When it was last subscribed: `Infinity` while it is, `-Infinity` if it never was. */
   readUntil = -Infinity;
 
   private readonly world: World;
@@ -85,12 +84,10 @@ export class Reading {
     if (this.manner === 'loose' && this.subscription === undefined) this.subscribe(this.channel);
   }
 
-  /** Holds no more. */
   letGo(): void {
     for (const hold of this.holds.splice(0)) hold.release();
   }
 
-  /** Leaves. */
   stop(): void {
     this.stopped = true;
     this.subscription?.unsubscribe();
@@ -101,13 +98,13 @@ export class Reading {
     this.leave();
   }
 
-  /** The client that it reads from has ended: a new subscription would start it again. */
+  /** Call when the client has ended. A new subscription would start the client again. */
   abandon(): void {
     this.abandoned = true;
     if (this.manner === 'iterating' || this.manner === 'single' || this.subscription === undefined) this.stop();
   }
 
-  /** Whether it was unsubscribed by the client that it reads from. */
+  /** Whether the client has unsubscribed this reader. */
   get hangs(): boolean {
     return this.started && !this.stopped && this.ended === undefined;
   }
@@ -166,7 +163,7 @@ export class Reading {
     const hold = this.channel.hold();
     this.holds.push(hold);
     this.world.disturb(time, () => {
-      // Removed first, because a release can emit within its call; the second release must have no effect.
+      // The hold is removed first, because a release can emit within its call. A second release must have no effect.
       this.holds = this.holds.filter((other) => other !== hold);
       hold.release();
       hold.release();
@@ -227,7 +224,7 @@ export class Reading {
     }
   }
 
-  /** A getter, because the compiler does not see that it may change during an await. */
+  /** A getter, because the compiler assumes that a property does not change during an await. */
   private get isStopped(): boolean {
     return this.stopped;
   }
@@ -240,7 +237,7 @@ export class Reading {
     this.see(decodeMessage(bytes));
   }
 
-  /** Notes that it is no longer subscribed. */
+  /** Call when it is no longer subscribed. */
   private leave(): void {
     if (this.readUntil === Infinity) this.readUntil = Date.now();
   }

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { type Outcome, simulate } from './world.js';
 
-/** One seed is logged in full: `SEED=123 npm run simulate`. */
+/** `SEED=123 npm run simulate` runs one seed, and logs it in full. */
 const only = process.env['SEED'];
-/** How many seeds are run: `SEEDS=100000 npm run simulate`. Half of them are the same each time. */
+/** `SEEDS=100000 npm run simulate` runs this many seeds. Half of them are the same each time. */
 const count = Number(process.env['SEEDS'] ?? 4_000);
 /**
- * Where the other half begins: at another seed each time, so that later runs find something new. With `CI` set it is
- * fixed, because a change must not fail for reasons it did not cause.
+ * The first seed of the other half. It changes, so that each run tries new seeds. With `CI` set it is fixed, so that a
+ * change does not fail for reasons that it did not cause.
  */
 const another = process.env['CI'] === undefined ? (Date.now() % 1_000_000_000) + 1_000_000 : 1_000_000;
 const fresh = Number(process.env['FIRST_SEED'] ?? another);
@@ -43,7 +43,7 @@ describe('a simulated world', () => {
     count * 1_000,
   );
 
-  it.skipIf(only !== undefined)('repeats itself for the same seed', async () => {
+  it.skipIf(only !== undefined)('runs the same way again for the same seed', async () => {
     for (let seed = fresh; seed < fresh + 20; seed++) {
       const { story } = await simulate(seed, true);
       expect((await simulate(seed, true)).story).toEqual(story);

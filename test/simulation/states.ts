@@ -1,7 +1,7 @@
 import type { ConnectionState } from 'rxjs-sockets';
 import type { World } from './world.js';
 
-/** The policy of a client with reconnect, as far as its delays can be predicted. */
+/** The retry policy of a client, as far as its delays can be predicted. */
 export interface Policy {
   readonly initial: number;
   readonly max: number;
@@ -23,7 +23,7 @@ export function drawPolicy({ dice, gentle }: World): Policy {
   };
 }
 
-/** A watcher of a client's states, which checks them against the grammar (K2, K3, K5). */
+/** Watches the states of a client, and checks their order (K2, K3, K5). */
 export class States {
   /** How it ended: `'complete'`, or the code of the error. */
   ended: string | undefined;
@@ -92,7 +92,7 @@ export class States {
     }
   }
 
-  /** The n-th delay in a row is between its minimum and its base. */
+  /** Asserts that the n-th delay in a row is between its minimum and its base. */
   private judge(
     { delay, error }: ConnectionState<any, any> & { status: 'waiting' },
     last: ConnectionState<any, any> & { status: 'disconnected' },

@@ -10,16 +10,14 @@ interface Timer {
 }
 
 /**
- * A clock that only advances in `step`, for RxJS's schedulers and promises alike: timers are kept here, and microtasks
- * are the runtime's own, so everything due at an instant has happened before the next one. It is what TestScheduler.run
- * is for code without promises.
+ * A clock that advances only in `step`. Timers are kept here, and microtasks run as usual, so everything due at an
+ * instant happens before the next instant. Unlike TestScheduler.run, it also works with promises.
  */
 export class VirtualTime {
   /** In ms. */
   now = 1_000_000;
   /** How many timers have fired. */
   fired = 0;
-  /** How many timers wait. */
   pending = 0;
 
   private readonly seed: number;
@@ -30,7 +28,7 @@ export class VirtualTime {
     this.seed = seed;
   }
 
-  /** Replaces the timers, the date and `Math.random` of this process; returns a function that restores them. */
+  /** Replaces the timers, the date and `Math.random` of this process. Returns a function that restores them. */
   install(): () => void {
     const set = (work: () => void, delay: number | undefined, repeats: boolean): Timer => {
       const time = Math.max(1, Math.floor(delay ?? 0));
@@ -51,7 +49,7 @@ export class VirtualTime {
       clearInterval: clear,
     });
     Date.now = () => this.now;
-    // Without a state, so that other draws in between change nothing.
+    // The value depends only on the seed, the time and the timers, so other draws in between change nothing.
     Math.random = () => fraction(this.seed, this.now, this.fired);
     return () => {
       const { setTimeout, clearTimeout, setInterval, clearInterval } = real;
@@ -66,7 +64,7 @@ export class VirtualTime {
     return new Promise((resolve) => real.setImmediate(resolve));
   }
 
-  /** Advances to the next timer, but not beyond `until`, and fires it; returns whether there was one. */
+  /** Fires the next timer, unless it is due after `until`. Returns whether a timer fired. */
   step(until: number): boolean {
     const timer = this.first();
     if (timer === undefined || timer.due > until) {

@@ -3,27 +3,26 @@ import type { SocketEvents, TransportSocket } from '../../src/transport/transpor
 import type { Findings } from './findings.js';
 import { decodeMessage, type Kind, kindOf, type Message } from './message.js';
 
-/** Is notified of what passes through the sockets of one transport. */
+/** Is notified of the events on the sockets of one transport. */
 export interface Listening {
-  /** A socket was created by dialling. */
+  /** Called when a socket was dialled. */
   dialled?(socket: WitnessedSocket): void;
-  /** A whole message was written to a socket. */
+  /** Called when a complete message was written to a socket. */
   wrote?(socket: WitnessedSocket, message: Message): void;
-  /** A socket was cut off inside a message: the rest of it is lost. */
+  /** Called when a socket was cut off inside a message. The rest of the message is lost. */
   tore?(socket: WitnessedSocket, kind: Kind | undefined): void;
 }
 
 /** The sockets of all witnesses of one network, by the address of the end that dialled. */
 export interface Ends {
-  /** The open sockets. */
   readonly open: Set<WitnessedSocket>;
   readonly near: Map<string, WitnessedSocket>;
   readonly far: Map<string, WitnessedSocket>;
 }
 
 /**
- * Watches a transport: passes every call and every event on, and reports each violation of the interface by either
- * side, and bytes that differ from those written.
+ * Watches a transport. It passes every call and every event on, and reports each violation of the interface by either
+ * side, and bytes that differ from the written bytes.
  */
 export function witnessed(inner: Transport, findings: Findings, ends: Ends, listening: Listening = nobody): Transport {
   const enter = (socket: WitnessedSocket): void => {
@@ -88,17 +87,16 @@ const nothing: Buffer = Buffer.alloc(0);
 type Phase = 'fresh' | 'open' | 'reset' | 'gone';
 
 export class WitnessedSocket {
-  /** The socket to be used. */
+  /** The watched socket, which replaces the real one. */
   readonly facade: TransportSocket;
   readonly name: string;
   readonly remote: Address;
-  /** The messages that were written, whole. */
+  /** The complete messages that were written. */
   readonly messages: Message[] = [];
-  /** The messages that have arrived, whole. */
+  /** The complete messages that have arrived. */
   readonly arrived: Message[] = [];
-  /** Whether the sending side was ended, or cut off. */
+  /** Whether the sending side was ended or cut off. */
   ended = false;
-  /** When the sending side was ended. */
   endedAt = Infinity;
   aborted = false;
 
@@ -110,7 +108,7 @@ export class WitnessedSocket {
   private phase: Phase = 'fresh';
   private awaited = false;
   private finished = false;
-  /** Written, and not yet seen to arrive. */
+  /** Written bytes that have not arrived yet. */
   private readonly underway: Buffer[] = [];
   /** The beginnings of incomplete messages. */
   private restOut: Buffer = nothing;
@@ -187,7 +185,7 @@ export class WitnessedSocket {
 
   private end(): void {
     if (this.ended || this.phase !== 'open') this.wrong('was ended after its end');
-    // It could not be reset any more.
+    // A socket that has ended during a write can no longer be reset.
     if (this.awaited) this.wrong('was ended while a write was under way');
     if (this.restOut.length > 0) this.findings.wrong('C6', `${this.name} was ended inside a message`);
     this.ended = true;
@@ -229,7 +227,7 @@ export class WitnessedSocket {
     return taken;
   }
 
-  /** What arrives must be what the other end has written. */
+  /** Asserts that the arriving bytes are those that the other end has written. */
   private compare(chunk: Buffer): void {
     const underway = this.peer()?.underway ?? [];
     let rest = chunk;
@@ -254,7 +252,7 @@ export class WitnessedSocket {
   }
 }
 
-/** Adds the whole messages of a stream to `messages`, and returns the rest. */
+/** Adds the complete messages of a stream to `messages`, and returns the rest. */
 function messagesIn(rest: Buffer, chunks: readonly Uint8Array[], messages: Message[]): Buffer {
   let data = rest.length === 0 && chunks.length === 1 ? Buffer.from(chunks[0]!) : Buffer.concat([rest, ...chunks]);
   while (data.length >= 4) {

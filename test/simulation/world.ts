@@ -10,30 +10,28 @@ import { Publication } from './publication.js';
 import { VirtualTime } from './virtual-time.js';
 import { type Ends, type Listening, witnessed } from './witness.js';
 
-/** Where the server listens. */
+/** The address of the server. */
 export const target = 'memory:target';
 
-/** How long, in virtual ms, the world has to settle after the actors have stopped disturbing it. */
+/** How long the world may settle after the actors have stopped disturbing it, in virtual ms. */
 const calmTime = 8_000;
-/** Within this time, in virtual ms, everything has to be gone. */
+/** When everything must have ended, in virtual ms. */
 const restTime = 200_000;
 
-/** Codes that no failure here can have. */
+/** Error codes that must not occur. */
 const impossible = new Set(['EIO', 'ERR_FRAME_INVALID', 'ERR_FRAME_TOO_LONG', 'ERR_NOT_A_FLOW', 'ERR_OPTION_INVALID']);
 
-/** A participant. */
 export interface Actor {
   /** Called between any two instants. */
   check(): void;
-  /** Stops disturbing. */
+  /** Stops disturbing the world. */
   calm(): void;
-  /** Ends. */
   stop(): void;
-  /** Called when nothing can happen any more. */
+  /** Called when nothing more can happen. */
   checkEnd(): void;
 }
 
-/** One run: everything in it, and everything that happens, derives from its seed. */
+/** One run. Everything that happens in it derives from its seed. */
 export class World {
   readonly dice: Dice;
   readonly time: VirtualTime;
@@ -53,7 +51,7 @@ export class World {
   readonly proxy: Faulty | undefined;
   /** Whether a stream may end early. */
   readonly cuts: boolean;
-  /** From when on, in ms, nothing is disturbed any more. */
+  /** When all disturbances end, in ms. */
   readonly duration: number;
 
   private readonly network: Transport = memoryTransport();
@@ -88,7 +86,6 @@ export class World {
     this.after(this.duration, () => this.calm());
   }
 
-  /** The network, with a witness. */
   transport(listening?: Listening): Transport {
     return witnessed(this.network, this.findings, this.ends, listening);
   }
@@ -101,14 +98,14 @@ export class World {
     }, delay);
   }
 
-  /** Like `after`, unless the world has calmed down by then. */
+  /** Like `after`, but does nothing if the world has calmed down by then. */
   disturb(delay: number, work: () => void): void {
     this.after(delay, () => {
       if (!this.calmed.value) work();
     });
   }
 
-  /** A promise that has to settle before the end. */
+  /** Adds a promise that has to settle before the end. */
   expectSettled(name: string, promise: Promise<unknown>): void {
     this.promises.add(name);
     const settled = (): void => {
@@ -124,7 +121,7 @@ export class World {
     this.events.set(event, (this.events.get(event) ?? 0) + 1);
   }
 
-  /** Every failure here is a SocketError with a plausible code. */
+  /** Asserts that a failure is a SocketError with a plausible code. */
   failed(who: string, error: unknown): string {
     const code = (error as SocketError | undefined)?.code ?? String(error);
     this.count(code);
@@ -137,7 +134,7 @@ export class World {
 
   check(): void {
     for (const actor of this.actors) actor.check();
-    // Everything that has ended has cleared its timers.
+    // Everything that has ended must have cleared its timers.
     const isOver = this.stopped && this.ends.open.size === 0 && this.promises.size === 0 && this.host.isGone;
     const left = isOver && this.time.pending > this.own && this.clients.every((client) => client.isGone);
     if (this.lingering.lasts(left)) {
@@ -183,7 +180,6 @@ export class World {
   }
 }
 
-/** The result of a run. */
 export interface Outcome {
   readonly found: readonly string[];
   readonly story: readonly string[];
@@ -200,7 +196,7 @@ export async function simulate(seed: number, tells = false): Promise<Outcome> {
   };
   const before = config.onUnhandledError;
   const { stackTraceLimit } = Error;
-  // Thousands of errors are created here, and most of their cost is the stack trace.
+  // Thousands of errors are created here, and their stack traces are slow.
   if (!tells) Error.stackTraceLimit = 0;
   config.onUnhandledError = caught;
   process.on('unhandledRejection', caught);

@@ -3,7 +3,7 @@ import type { Channel } from 'rxjs-sockets';
 import type { Draft } from './message.js';
 import type { World } from './world.js';
 
-/** Somebody who sends, now and then, in every possible way. */
+/** A sender that sends from time to time, in every possible way. */
 export class Writing {
   private readonly world: World;
   private readonly name: string;
@@ -69,7 +69,7 @@ export class Writing {
     }
   }
 
-  /** One after another, as a loop does. */
+  /** Sends one value after another, as a loop does. */
   private async sendAll(count: number): Promise<void> {
     try {
       for (; count > 0; count--) await this.channel.send(this.next());
@@ -78,7 +78,7 @@ export class Writing {
     }
   }
 
-  /** Checks that it is pulled only while it may send (C5). */
+  /** Asserts that values are pulled only while the channel may send (C5). */
   private *paced(drafts: readonly Draft[]): Generator<Draft> {
     for (const draft of drafts) {
       const { bufferedBytes } = this.channel;
@@ -89,7 +89,7 @@ export class Writing {
     }
   }
 
-  /** An iterable, an Observable with or without delays, or an async iterable. */
+  /** Sends from an iterable, an async iterable, or an Observable with or without delays. */
   private feed(): void {
     const { dice } = this.world;
     const count = dice.magnitude(1, 50);
@@ -103,7 +103,7 @@ export class Writing {
     ])();
     const feed = this.channel.sendFrom(source).subscribe({
       complete: () => {
-        // A message cut off with its connection (K12) is known when the socket is reset, in the same call.
+        // A message that is cut off with its connection (K12) is known only after the reset, within this call.
         queueMicrotask(() => {
           const waiting = drafts.filter((draft) => draft.waits).length;
           if (waiting > 0)

@@ -1,15 +1,16 @@
-// Plain clients in a separate process: node callers.mjs WHERE. Its parent controls it over IPC; each order is answered once.
+// node callers.mjs WHERE: plain clients in a separate process. Its parent controls it over IPC.
+// Each order gets one answer.
 import net from 'node:net';
 
 const [where] = process.argv.slice(2);
 const place = where.startsWith('/') ? { path: where } : { port: Number(where), host: '127.0.0.1' };
-/** How many are dialled at once. */
+/** How many clients are dialled at once. */
 const atOnce = 100;
 const held = new Set();
 
 let dialled = 0;
 
-/** From many addresses in turn, because each has only some ten thousand ports, and keeps a used one for a minute. */
+/** Uses many local addresses, because each has some ten thousand ports, and keeps a used port for a minute. */
 function dial() {
   const from = place.port === undefined ? {} : { localAddress: `127.0.0.${1 + (dialled++ % 250)}` };
   return new Promise((resolve, reject) => {
@@ -18,7 +19,7 @@ function dial() {
   });
 }
 
-/** Runs `work` that many times, some of them at once. */
+/** Runs `work` `times` times, some of them at once. */
 async function repeat(times, work) {
   let left = times;
   await Promise.all(
@@ -30,16 +31,16 @@ async function repeat(times, work) {
 }
 
 const orders = {
-  /** Opens that many more connections, each of which echoes something and stays open. */
+  /** Opens `count` more connections. Each echoes something and stays open. */
   hold: ({ count }) =>
     repeat(count, async () => {
       const socket = await dial();
       held.add(socket);
-      // An idle connection has been used before, so everything created at first use exists.
+      // The connection echoes once, so that everything created at first use exists.
       socket.write('hello');
       await new Promise((resolve) => socket.once('data', resolve));
     }),
-  /** Connects that many times, echoes something, and closes. */
+  /** Opens `count` connections one after another. Each echoes something and closes. */
   churn: ({ count }) =>
     repeat(count, async () => {
       const socket = await dial();

@@ -1,6 +1,6 @@
-// An echo server in a separate process, to measure its memory alone. WHAT is one of those below, WHERE a path or a port,
-// and LIBRARY the module to measure; over IPC it reports its resources:
-// node --expose-gc host.mjs WHAT WHERE LIBRARY
+// node --expose-gc host.mjs WHAT WHERE LIBRARY: an echo server in a separate process, so that its memory is measured
+// alone. WHAT is one of the kinds below, WHERE a path or a port, and LIBRARY the module to measure. It reports its
+// resources over IPC.
 import { readdirSync } from 'node:fs';
 import net from 'node:net';
 
@@ -9,7 +9,7 @@ const place = where.startsWith('/') ? { path: where } : { port: Number(where), h
 const backlog = 4_096;
 const sockets = new Set();
 
-/** An echo server with plain Node, and three with the library; each returns where it listens. */
+/** An echo server with plain Node, and three with the library. Each returns its address. */
 const kinds = {
   async plain() {
     const server = net.createServer((socket) => {
@@ -21,14 +21,14 @@ const kinds = {
     await new Promise((resolve) => server.listen({ ...place, backlog }, resolve));
     return server.address();
   },
-  /** Sent back at the peer's pace. */
+  /** Echoes at the peer's pace. */
   async paced() {
     return serve(({ data }) => data.subscribe(data));
   },
   async handled() {
     return serve(({ data }) => data.subscribe({ next: (chunk) => data.next(chunk), error: () => undefined }));
   },
-  /** Without a subscriber; nothing is echoed. */
+  /** Has no subscriber, and echoes nothing. */
   async unclaimed() {
     return serve(() => undefined, { claimTimeout: 0 });
   },
@@ -45,7 +45,6 @@ async function serve(handler, options = {}) {
 
 let count = () => sockets.size;
 
-/** The questions. */
 const orders = {
   async measure() {
     // Freed memory is returned to the system in several steps.

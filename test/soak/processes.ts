@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 /** How long any answer may take, in ms. */
 const patience = 300_000;
 
-/** The resources of a host: sizes in bytes, after a collection. */
+/** The resources of a host after a garbage collection. Sizes are in bytes. */
 export interface Measures {
   readonly connections: number;
   readonly rss: number;
@@ -48,7 +48,7 @@ class Child {
   }
 }
 
-/** An echo server, and plain clients of it in other processes. */
+/** An echo server, and its plain clients in other processes. */
 export class Arena {
   private readonly host: Child;
   private readonly callers: readonly Child[];
@@ -58,7 +58,7 @@ export class Arena {
     this.callers = callers;
   }
 
-  /** Runs `work` with one, then ends all of it. */
+  /** Runs `work` with an arena, then ends all of its processes. */
   static async use<T>(
     library: string,
     kind: Kind,
@@ -89,7 +89,7 @@ export class Arena {
     return this.host.ask({ do: 'measure' }) as Promise<Measures>;
   }
 
-  /** Measures once it has that many connections, or fails to within the time limit. */
+  /** Measures once the host has `connections` connections. Fails if that takes too long. */
   async measureAt(connections: number): Promise<Measures> {
     let measures = await this.measure();
     for (let tries = 0; measures.connections !== connections && tries < 500; tries++) {

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { compiled } from '../support/package/compile-library.js';
 import { churn, idle, soak, type Verdict } from './trials.js';
 
-/** Short runs of what `npm run soak` does at length, with generous bounds. */
+/** Short runs of the trials of `npm run soak`, with generous bounds. */
 describe('a server in a separate process', () => {
   let library: string;
   const log: string[] = [];

@@ -1,15 +1,14 @@
 import { Arena, type Kind, type Measures, type Where } from './processes.js';
 
 /**
- * By how many bytes the heap may grow: what the runtime takes until everything is compiled, and a few bytes per closed
- * connection. One that leaked has thousands.
+ * By how many bytes the heap may grow. The runtime takes some until everything is compiled, and a closed connection
+ * takes a few bytes. A leaked connection takes thousands.
  */
 const warmUp = 2 * 2 ** 20;
 const each = 20;
 
 type Print = (line: string) => void;
 
-/** The result of a trial. */
 export interface Verdict {
   readonly ok: boolean;
   readonly text: string;
@@ -28,7 +27,7 @@ function verdictOf(problems: readonly string[], praise: string): Verdict {
   return { ok, text: ok ? `OK: ${praise}` : `FAILED: ${problems.join('; ')}` };
 }
 
-/** What has grown between two measurements of a host with equally many connections. */
+/** The growth between two measurements of a host with the same number of connections. */
 function growth(before: Measures, after: Measures, passed: number): { slope: number; problems: string[] } {
   const slope = (after.heapUsed - before.heapUsed) / passed;
   const problems = [];
@@ -77,7 +76,7 @@ export function soak(library: string, seconds: number, held: number, print: Prin
   });
 }
 
-/** Compares the memory of a process with that many idle connections, with the library and with plain Node. */
+/** Compares the memory of `count` idle connections between the library and plain Node. */
 export async function idle(library: string, count: number, most: number, print: Print): Promise<Verdict> {
   const problems: string[] = [];
   const ratios: string[] = [];
@@ -102,7 +101,7 @@ export async function idle(library: string, count: number, most: number, print: 
   return verdictOf(problems, `${count} idle connections, resident memory over that of node:net: ${ratios.join(', ')}`);
 }
 
-/** Opens and closes that many connections, and compares the heap after the first fifth with that at the end. */
+/** Opens and closes `count` connections, and compares the heap after the first fifth with the heap at the end. */
 export async function churn(library: string, count: number, where: Where, print: Print): Promise<Verdict> {
   return Arena.use(library, 'paced', where, 3, async (arena) => {
     const warm = Math.ceil(count / 5);

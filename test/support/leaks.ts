@@ -2,13 +2,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeEach, expect } from 'vitest';
 
 /**
- * The shared leak check: import this file for its effect. After each test, and after all cleanup that the test has
- * registered, no socket, listener or timer may be left that did not exist before the file's first test.
+ * The shared leak check. Import this file for its effect. After each test and its cleanup, no socket, listener or timer
+ * may be left that did not exist before the file's first test.
  */
 let atRest = resources();
 const startInterval = globalThis.setInterval;
 const stopInterval = globalThis.clearInterval;
-/** RxJS's asyncScheduler, on which every timer of the library runs, uses intervals; vitest's own timers do not. */
+/** All timers of the library are intervals, because RxJS's asyncScheduler runs them. Vitest's own timers are not. */
 const intervals = new Set<unknown>();
 
 globalThis.setInterval = (...args: Parameters<typeof setInterval>) => {
@@ -30,10 +30,10 @@ afterAll(() => {
 beforeEach(({ onTestFinished }) => {
   // Hooks run in reverse order of registration.
   onTestFinished(async () => {
-    // Closing a socket takes a few turns of the event loop. Anything left after this many is not being closed.
+    // Closing a socket takes a few turns of the event loop. Anything that is left after these turns is a leak.
     for (let turn = 0; turn < 2_000 && left().length > 0; turn++) await nextTurn();
     const leaked = left();
-    // The next test must not be blamed for what this one has left.
+    // The next test must not fail for the leaks of this one.
     atRest = resources();
     intervals.clear();
     expect(leaked, 'sockets, listeners and timers that the test has left').toEqual([]);
@@ -49,7 +49,7 @@ function left(): string[] {
   return [...now, ...[...intervals].map(() => 'interval')];
 }
 
-/** What keeps the event loop alive, except for vitest's own timers and messages. */
+/** Lists what keeps the event loop alive, except for vitest's own timers and messages. */
 function resources(): string[] {
   const passing = ['Timeout', 'Immediate', 'TickObject', 'FSReqPromise', 'CloseReq'];
   return process.getActiveResourcesInfo().filter((resource) => !passing.includes(resource));

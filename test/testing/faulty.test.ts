@@ -16,7 +16,7 @@ import { clientAt, serverAt } from '../support/connection/connected-pairs.js';
 import { recordBytes } from '../support/recording/record-bytes.js';
 import { refusal } from '../support/errors/refusal.js';
 
-/** A proxy in front of `target`, shut down with the test, and its address. */
+/** A proxy in front of `target`, and its address. The proxy is shut down with the test. */
 async function faultyAt(
   place: Place,
   target: Address,
@@ -27,7 +27,7 @@ async function faultyAt(
   return { proxy, address: await firstValueFrom(proxy.listening) };
 }
 
-/** `size` bytes, each of which shows its position. */
+/** `size` bytes that show their positions. */
 function numbered(size: number): Buffer {
   return Buffer.from(Array.from({ length: size }, (_, index) => index % 251));
 }
@@ -36,9 +36,7 @@ function codeOf(error: unknown): string {
   return (error as SocketError).code;
 }
 
-/**
- * Sends `sent` through a proxy with `faults` on the way up; what the server receives, and which faults were injected.
- */
+/** Sends `sent` up through a proxy with `faults`. Returns what the server receives, and the injected faults. */
 async function sentThrough(
   place: Place,
   faults: Faults,
@@ -75,7 +73,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(proxy.strikes).toEqual([]);
   });
 
-  it('C1: loses and joins nothing, with any latency, bandwidth and slices', async () => {
+  it('C1: forwards all bytes with any latency, bandwidth and slices', async () => {
     const faults: Faults = { latency: [0, 5], bandwidth: 2_000_000, slices: [1, 5_000], lateFin: 10 };
     const sent = numbered(100_000);
     const { data, end, strikes } = await sentThrough(place, faults, sent, 5);
@@ -95,11 +93,11 @@ describe.each(places)('faulty over $name', (place) => {
     const { data, end, chunks } = await sentThrough(place, { slices: 1 }, sent);
     expect(data.equals(sent)).toBe(true);
     expect(end).toBe('fin');
-    // Real sockets may join some of them.
+    // The kernel may join some of them.
     expect(chunks.length).toBeGreaterThan(place.name === 'memory' ? 1_999 : 20);
   });
 
-  it('C7: cuts after n bytes, with an orderly end on both sides', async () => {
+  it('C7: ends both sides cleanly after n bytes with cutAfter', async () => {
     const sent = numbered(50_000);
     const { data, end, strikes } = await sentThrough(place, { cutAfter: 12_345 }, sent);
     expect(data.equals(sent.subarray(0, 12_345))).toBe(true);
@@ -107,10 +105,10 @@ describe.each(places)('faulty over $name', (place) => {
     expect(strikes).toEqual([{ fault: 'cut', connection: 1, direction: 'up', at: 12_345 }]);
   });
 
-  it('C8: resets after n bytes', async () => {
+  it('C8: resets the connection after n bytes with resetAfter', async () => {
     const sent = numbered(50_000);
     const { data, end, strikes } = await sentThrough(place, { resetAfter: 12_345 }, sent);
-    // A reset may drop data in flight, and a unix socket has none.
+    // A reset may drop data in flight. A unix socket has no reset.
     expect(data.equals(sent.subarray(0, data.length))).toBe(true);
     if (place.name === 'memory') expect(data.length).toBe(12_345);
     else expect(data.length).toBeLessThanOrEqual(12_345);
@@ -131,7 +129,7 @@ describe.each(places)('faulty over $name', (place) => {
     near.bytes.next(sent);
     near.bytes.complete();
     const received = recordBytes((await connected).bytes).all();
-    // The other direction is not affected.
+    // The other direction still works.
     (await connected).bytes.next('hello');
     expect(String(await firstValueFrom(near.bytes))).toBe('hello');
     expect((await connected).stats.bytesRead).toBeLessThanOrEqual(1_000);
@@ -141,7 +139,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(proxy.strikes).toEqual([{ fault: 'blackHole', connection: 1, direction: 'up', at: 1_000 }]);
   });
 
-  it('K4: applies its faults to one connection after another, each with its own', async () => {
+  it('K4: chooses the faults of each connection anew', async () => {
     const { address: target } = await serverAt(place, ({ data }) => data.subscribe(data), { codec: lengthPrefixed() });
     const { proxy, address } = await faultyAt(place, target, { seed: 3, up: { cutEvery: [10, 300] } });
     const client = connect(address, {
@@ -157,7 +155,7 @@ describe.each(places)('faulty over $name', (place) => {
         else resolve();
       });
       onTestFinished(() => subscription.unsubscribe());
-      // Data in flight is lost with the cut, so something has to be sent again to continue.
+      // A cut drops the data in flight, so the client has to send again.
       client.subscribe((state) => {
         if (state.status === 'connected') client.data.next(message(echoes.length));
       });
@@ -180,7 +178,7 @@ describe.each(places)('faulty over $name', (place) => {
     const { address: target, server } = await serverAt(place, (connection) => {
       far.push(connection);
       connection.bytes.next('.');
-      // A unix socket has no reset: its end looks like any other.
+      // A unix socket has no reset, so its end looks clean.
       connection.bytes.subscribe({ complete: () => connection.bytes.complete(), error: () => undefined });
     });
     const { proxy, address } = await faultyAt(place, target, { up: { blackHoleAfter: 0 } });
@@ -205,8 +203,8 @@ function message(number: number): Buffer {
   return bytes;
 }
 
-describe('faulty, replayed', () => {
-  /** The injected faults, and what arrives when, for a seed, in virtual time. */
+describe('faulty with a seed', () => {
+  /** The injected faults for a seed, and what arrives when, in virtual time. */
   function run(seed: number, writes: readonly number[]): { strikes: readonly InjectedFault[]; log: string[] } {
     const log: string[] = [];
     let strikes: readonly InjectedFault[] = [];
@@ -256,7 +254,7 @@ describe('faulty, replayed', () => {
     return { strikes, log };
   }
 
-  it('hits the same bytes with the same seed, and different ones with a different seed', () => {
+  it('hits the same bytes with the same seed, and different bytes with a different seed', () => {
     const seeds = Array.from({ length: 40 }, (_, index) => index);
     const first = seeds.map((seed) => run(seed, []));
     expect(seeds.map((seed) => run(seed, []))).toEqual(first);
@@ -275,7 +273,7 @@ describe('faulty, replayed', () => {
     }
   });
 
-  it('takes as long as the latency and the bandwidth require', () => {
+  it('delays bytes as the latency and the bandwidth require', () => {
     const times: number[] = [];
     const scheduler = new TestScheduler(() => undefined);
     scheduler.run(({ flush }) => {
@@ -291,7 +289,7 @@ describe('faulty, replayed', () => {
       flush();
       void proxy.shutdown();
     });
-    // 20 bytes at a time, because the bandwidth is measured in steps of 20 ms.
+    // The bandwidth is measured in steps of 20 ms, so 20 bytes arrive at a time.
     expect(times).toEqual([120, 140, 160, 180, 200]);
   });
 
@@ -325,13 +323,13 @@ describe('faulty, replayed', () => {
       void proxy.shutdown();
     });
     expect(received).toBe(3_000_000);
-    // Its window and a chunk, plus what a connection reads ahead and lets wait, on both sides of a pipe of 64 KiB.
+    // The window and a chunk, and what both sides of a pipe of 64 KiB read ahead and buffer.
     expect(most).toBeLessThanOrEqual(8 * 65_536);
   });
 });
 
-describe('invalid options of faulty', () => {
-  it('A5: are refused by name', () => {
+describe('faulty with bad input', () => {
+  it('A5: refuses bad options by name', () => {
     const up =
       (faults: unknown): (() => unknown) =>
       () =>

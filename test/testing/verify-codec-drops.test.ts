@@ -4,7 +4,7 @@ import { lines } from '../../src/codecs/lines.js';
 import { SocketError } from '../../src/errors/socket-error.js';
 import { verifyCodec } from '../../src/testing/verify-codec.js';
 
-describe('the verifier of codecs, with a codec that counts its messages', () => {
+describe('verifyCodec, with a codec that counts its messages,', () => {
   const text = lines();
   const counted = (accepts: (number: number, last: number) => boolean): Codec<string> => ({
     encoder: () => {
@@ -32,7 +32,7 @@ describe('the verifier of codecs, with a codec that counts its messages', () => 
     },
   });
 
-  it('D5: finds that a frame cannot be decoded if the one before it was dropped', () => {
+  it('D5: finds that a frame cannot be decoded after the previous frame was dropped', () => {
     expect(() =>
       verifyCodec(
         counted((number, last) => number === last + 1),
@@ -47,7 +47,7 @@ describe('the verifier of codecs, with a codec that counts its messages', () => 
     ).toThrow(/^D5: decode threw at message 1: 2 follows 0; without the frame of 'b';/);
   });
 
-  it('D5: with framesMayDepend, accepts a decoder that needs the frames before', () => {
+  it('D5: accepts a decoder that needs earlier frames if framesMayDepend is set', () => {
     verifyCodec(
       counted((number, last) => number === last + 1),
       ['a', 'b', 'c'],

@@ -28,7 +28,7 @@ const encode = (value: string, into: ByteSink): void => {
   into.text(`${value}\0`, 'utf8');
 };
 
-/** Takes a text that ends with a NUL, which it looks for from `from` on. */
+/** Takes a text that ends with a NUL. The search for the NUL starts at `from`. */
 function decode(bytes: ByteQueue, from = 0): string | undefined {
   const end = bytes.indexOf(0, from);
   if (end === -1) return undefined;
@@ -37,7 +37,7 @@ function decode(bytes: ByteQueue, from = 0): string | undefined {
   return value;
 }
 
-/** A correct codec of texts that end with a NUL, with some part replaced by a faulty one. */
+/** A correct codec of texts that end with a NUL. The members of `wrong` replace its own. */
 function texts(
   wrong: Partial<ReturnType<Codec<string>['decoder']> & ReturnType<Codec<string>['encoder']>> = {},
 ): Codec<string> {
@@ -46,22 +46,22 @@ function texts(
 
 const values = ['', 'a', 'b\n', 'é€😀', 'text'.repeat(20)];
 
-describe('the verifier of codecs', () => {
-  it('D1: finds no fault with codecs that obey the rules', () => {
+describe('verifyCodec', () => {
+  it('D1: accepts codecs that obey the rules', () => {
     verifyCodec(numbers, [0, 1, 0xffff_ffff]);
     verifyCodec(texts(), values, { refused: ['\0', 'a\0b'] });
     verifyCodec(lines(), ['a', '', 'é'], { lastFrameMayBeOpen: true, refused: ['\n'] });
     verifyCodec(lengthPrefixed({ bytes: 1 }), ['a', Uint8Array.of(1, 2), ''], { refused: ['x'.repeat(256)] });
   });
 
-  it('D1: accepts long streams, and cuts a part of them', () => {
+  it('D1: accepts a long stream, and tries only some of its splits', () => {
     const started = process.cpuUsage().user;
     const large = Array.from({ length: 30 }, (_, index) => Buffer.alloc(10_000 + index, index));
     verifyCodec(lengthPrefixed(), large);
     expect(process.cpuUsage().user - started).toBeLessThan(15e6);
   });
 
-  it('D2: compares with a function if it is given one', () => {
+  it('D2: compares values with a given function', () => {
     const rounded: Codec<number> = {
       ...numbers,
       encoder: () => ({ encode: (value, into) => into.uint(Math.round(value), 4, 'big') }),
@@ -72,7 +72,7 @@ describe('the verifier of codecs', () => {
     verifyCodec(rounded, [1.2], { equals: (received, sent) => received === Math.round(sent as number) });
   });
 
-  it('D2: treats an object without a prototype like one with', () => {
+  it('D2: treats an object without a prototype like an object with one', () => {
     const bare = (members: object): object => Object.assign(Object.create(null) as object, members);
     const values = [
       bare({}),
@@ -101,7 +101,7 @@ describe('the verifier of codecs', () => {
     ['a different key', new Map([['a', 1]]), new Map([['b', 1]])],
     ['a member called __proto__', JSON.parse('{"__proto__":{}}'), {}],
     ['minus zero', { zero: -0 }, { zero: 0 }],
-  ])('D2: still distinguishes %s from what was sent', (_, received, sent) => {
+  ])('D2: distinguishes %s from the value that was sent', (_, received, sent) => {
     const bare = (value: unknown): unknown => ({ [Symbol.for('bare')]: Object.create(null) as object, value });
     const changing: Codec<unknown> = {
       decoder: () => ({
@@ -128,7 +128,7 @@ describe('the verifier of codecs', () => {
     expect(() => verifyCodec(circles, [wider])).toThrow(/^D2: /);
   });
 
-  it('D1: the message has the rule, the split and the values', () => {
+  it('D1: reports the rule, the split and the values', () => {
     const brittle = texts({ decode: (bytes) => decode(bytes, bytes.length > 1 && bytes.at(0) === 0x62 ? 2 : 0) });
     expect(() => verifyCodec(brittle, ['b', 'cd'])).toThrow(/^D2: .*; whole; the values are \[ 'b', 'cd' \]$/);
     expect(() => verifyCodec(forgetful(), ['ab', 'cd'])).toThrow(
@@ -136,12 +136,12 @@ describe('the verifier of codecs', () => {
     );
   });
 
-  it('refuses to verify nothing', () => {
+  it('refuses an empty list of values', () => {
     expect(() => verifyCodec(numbers, [])).toThrow('at least one value');
   });
 });
 
-/** Remembers how far it has searched, and forgets that the queue has moved on. */
+/** Remembers how far it has searched, but ignores that bytes were taken off the queue. */
 function forgetful(): Codec<string> {
   return {
     ...texts(),
@@ -179,7 +179,7 @@ function reusing(): Codec<Buffer, Uint8Array | string> {
   };
 }
 
-/** Has one memory for all of its streams, which each new stream resets. */
+/** Has one memory for all of its streams. Each new stream resets this memory. */
 function shared(): Codec<string> {
   let searched = 0;
   return {
@@ -197,7 +197,7 @@ function shared(): Codec<string> {
   };
 }
 
-/** Counts in its frames what it was given, refused values too. */
+/** Counts the values in its frames, including refused values. */
 function counting(): Codec<string> {
   return {
     decoder: () => ({ decode: (bytes) => decode(bytes)?.slice(1) }),
@@ -224,7 +224,7 @@ const fail = (error: Error) => (): never => {
   throw error;
 };
 
-/** Takes the open frame, and returns `value` for it again and again. */
+/** Takes the open frame, then returns `value` again and again. */
 function severalOf(value: string): (bytes: ByteQueue) => string | undefined {
   let given = false;
   return (bytes) => {
@@ -234,7 +234,7 @@ function severalOf(value: string): (bytes: ByteQueue) => string | undefined {
   };
 }
 
-describe('the verifier of codecs finds', () => {
+describe('verifyCodec finds', () => {
   it.each<[string, Codec<string>]>([
     ['a value that arrives changed', texts({ encode: (value, into) => encode(value.trim(), into) })],
     [
@@ -324,7 +324,7 @@ describe('the verifier of codecs finds', () => {
       fail(new SocketError('ERR_FRAME_TRUNCATED', 'no')),
       'end threw: no; ending after byte 0 ',
     ],
-  ])('D4: an end that %s', (_, end, message) => {
+  ])('D4: an `end` that %s', (_, end, message) => {
     expect(() => verifyCodec(texts({ end }), values)).toThrow(`D4: ${message}`);
   });
 
@@ -339,11 +339,11 @@ describe('the verifier of codecs finds', () => {
       'end threw: no; ending after byte 0 ',
     ],
     ['throws a code of another kind', whereOpen(fail(new SocketError('ERR_CLOSED', 'no'))), 'end threw: no'],
-  ])('D4: an end that %s, if the last frame may be open', (_, end, message) => {
+  ])('D4: an `end` that %s, if the last frame may be open', (_, end, message) => {
     expect(() => verifyCodec(texts({ end }), values, { lastFrameMayBeOpen: true })).toThrow(`D4: ${message}`);
   });
 
-  it('D4: accepts an end that returns the open frame, or fails for it, if that is allowed', () => {
+  it('D4: no fault in an `end` that returns the open frame or fails for it, if that is allowed', () => {
     verifyCodec(texts({ end: takeAll }), values, { lastFrameMayBeOpen: true });
     verifyCodec(texts(), values, { lastFrameMayBeOpen: true });
     const truncated = texts({
@@ -355,7 +355,7 @@ describe('the verifier of codecs finds', () => {
     verifyCodec(truncated, values);
   });
 
-  it('D5: a value that should have been refused, or is refused in a different way', () => {
+  it('D5: a value that is not refused, or not with a SocketError', () => {
     expect(() => verifyCodec(texts(), values, { refused: ['fine'] })).toThrow(/^D5: encode did not refuse 'fine'/);
     expect(() => verifyCodec(texts(), values, { refused: [7] })).toThrow(/^D5: encode threw no SocketError on 7/);
   });
@@ -367,7 +367,7 @@ describe('the verifier of codecs finds', () => {
     );
   });
 
-  it('D5: nothing if the output of a throwing encode was dropped', () => {
+  it('D5: no fault if the output of a throwing encode is dropped', () => {
     const hasty = texts({
       encode(value, into) {
         into.text(value.replaceAll('\0', '?'), 'utf8');
@@ -380,7 +380,7 @@ describe('the verifier of codecs finds', () => {
   });
 });
 
-/** Texts in groups, each ended by an empty one; `end` is called with whether a group is open. */
+/** Texts in groups. An empty text ends a group. `end` is called with whether a group is open. */
 function grouped(end: (isOpen: boolean) => string | undefined): Codec<string> {
   return {
     ...texts(),
@@ -398,12 +398,12 @@ function grouped(end: (isOpen: boolean) => string | undefined): Codec<string> {
   };
 }
 
-describe('the verifier of codecs, with a decoder that knows where a group of messages ends', () => {
+describe('verifyCodec, with a decoder that knows where a group of messages ends,', () => {
   const truncated = (): never => {
     throw new SocketError('ERR_FRAME_TRUNCATED', 'inside a group');
   };
 
-  it('D4: accepts an end that fails between two messages of a group', () => {
+  it('D4: accepts an `end` that fails between two messages of a group', () => {
     verifyCodec(
       grouped((isOpen) => (isOpen ? truncated() : undefined)),
       ['a', 'b', '', '', 'c', ''],
@@ -413,11 +413,11 @@ describe('the verifier of codecs, with a decoder that knows where a group of mes
   it.each<[string, (isOpen: boolean) => string | undefined, string[]]>([
     ['after all messages', (isOpen) => (isOpen ? truncated() : undefined), ['a', '', 'b']],
     ['before the first', () => truncated(), ['a', '']],
-  ])('D4: finds one that fails %s', (_, end, messages) => {
+  ])('D4: finds an `end` that fails %s', (_, end, messages) => {
     expect(() => verifyCodec(grouped(end), messages)).toThrow(/^D4: end threw: inside a group; ending after byte/);
   });
 
-  it('D4: finds an end that fails in a different way between two messages', () => {
+  it('D4: finds an `end` that fails in a different way between two messages', () => {
     const invalid = (isOpen: boolean): undefined => {
       if (isOpen) throw new SocketError('ERR_FRAME_INVALID', 'inside a group');
     };
@@ -428,12 +428,12 @@ describe('the verifier of codecs, with a decoder that knows where a group of mes
     }
   });
 
-  it('D4: finds an end that returns a value between two messages', () => {
+  it('D4: finds an `end` that returns a value between two messages', () => {
     const invented = (isOpen: boolean): string | undefined => (isOpen ? '' : undefined);
     expect(() => verifyCodec(grouped(invented), ['a', ''])).toThrow(/^D4: end gave '' though no frame was open/);
   });
 
-  it('D4: finds an end that depends on how the bytes arrived', () => {
+  it('D4: finds an `end` that depends on how the bytes arrived', () => {
     const counting: Codec<string> = {
       ...texts(),
       decoder: () => {

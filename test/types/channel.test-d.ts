@@ -50,12 +50,12 @@ describe('Channel', () => {
     expectTypeOf(channel.subscribe(channel)).toEqualTypeOf<Subscription>();
     asymmetric.subscribe(asymmetric);
     channel.subscribe(asymmetric);
-    // @ts-expect-error it does not send Buffers
+    // @ts-expect-error the channel does not send Buffers
     // eslint-disable-next-line @typescript-eslint/no-deprecated -- a wrong call counts as one of the first overload
     asymmetric.subscribe(channel);
   });
 
-  test('C5: `send` and `sendFrom` accept what it sends', () => {
+  test('C5: `send` and `sendFrom` accept what the channel sends', () => {
     expectTypeOf(channel.send).parameters.toEqualTypeOf<[string]>();
     expectTypeOf(channel.send('x')).toEqualTypeOf<Promise<void>>();
     expectTypeOf(channel.sendFrom(['a', 'b'])).toEqualTypeOf<Observable<never>>();
@@ -65,9 +65,9 @@ describe('Channel', () => {
       })(),
     );
     void channel.sendFrom(channel);
-    // @ts-expect-error it does not send numbers
+    // @ts-expect-error the channel does not send numbers
     void channel.sendFrom([1, 2]);
-    // @ts-expect-error it does not send numbers
+    // @ts-expect-error the channel does not send numbers
     channel.next(1);
   });
 
@@ -78,7 +78,7 @@ describe('Channel', () => {
   test('C4: `writable` is an Observable of booleans', () => {
     expectTypeOf(channel.writable).toEqualTypeOf<Observable<boolean>>();
     expectTypeOf(channel.bufferedBytes).toEqualTypeOf<number>();
-    // @ts-expect-error it is read-only
+    // @ts-expect-error `closed` is read-only
     channel.closed = true;
   });
 });
@@ -119,7 +119,7 @@ describe('Flow', () => {
     expectTypeOf(channel.pipe(sendTo(asymmetric))).toEqualTypeOf<Flow<never>>();
     // @ts-expect-error `concurrent` has no default: unbounded is not paced
     mergeMapPaced((line: string) => [line]);
-    // @ts-expect-error it sends lines, not numbers
+    // @ts-expect-error the channel sends lines, not numbers
     void channel.pipe(toNumber, sendTo(channel));
   });
 
@@ -139,7 +139,7 @@ describe('Flow', () => {
   });
 
   test('F1: is abstract', () => {
-    // @ts-expect-error it cannot be constructed
+    // @ts-expect-error a Flow cannot be constructed
     new Flow<string>();
   });
 });

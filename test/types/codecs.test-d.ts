@@ -17,7 +17,7 @@ describe('jsonLines', () => {
     expectTypeOf(jsonLines()).toEqualTypeOf<Codec<unknown, unknown>>();
   });
 
-  test('D2: can emit another type than it accepts', () => {
+  test('D2: can emit a different type than it accepts', () => {
     expectTypeOf(jsonLines<Answer, Question>({ maxLength: 5 })).toEqualTypeOf<Codec<Answer, Question>>();
     const codec: Codec<Answer, Question> = jsonLines();
     expectTypeOf(connect({ port: 1 }, { codec })).toEqualTypeOf<Client<Answer, Question>>();
@@ -25,7 +25,7 @@ describe('jsonLines', () => {
     expectTypeOf(client).toEqualTypeOf<Client<Answer, Question>>();
     client.data.subscribe((answer) => expectTypeOf(answer).toEqualTypeOf<Answer>());
     client.data.next({ ask: 'how many?' });
-    // @ts-expect-error this is what is received
+    // @ts-expect-error this is the type of received values
     client.data.next({ say: 7 });
     expectTypeOf(listen({ port: 0 }, { codec: jsonLines<Question, Answer>() })).toEqualTypeOf<
       Server<Question, Answer>
@@ -33,15 +33,15 @@ describe('jsonLines', () => {
   });
 });
 
-describe('without type arguments', () => {
-  test('K1: a Client is one of connect without a codec', () => {
+describe('types without type arguments', () => {
+  test('K1: Client is the type that connect returns without a codec', () => {
     expectTypeOf<Client>().toEqualTypeOf<Client<Buffer, Bytes>>();
     expectTypeOf<Client<string>>().toEqualTypeOf<Client<string, Bytes>>();
     expectTypeOf(connect({ port: 1 })).toEqualTypeOf<Client>();
     expectTypeOf(connect<string>({ port: 1 })).toEqualTypeOf<Client<string>>();
   });
 
-  test('S1: a Server is one of listen without a codec', () => {
+  test('S1: Server is the type that listen returns without a codec', () => {
     expectTypeOf<Server>().toEqualTypeOf<Server<Buffer, Bytes>>();
     expectTypeOf(listen({ port: 0 })).toEqualTypeOf<Server>();
     expectTypeOf(listen({ port: 0 }).connections).toEqualTypeOf<ReadonlySet<Connection>>();

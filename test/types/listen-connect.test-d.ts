@@ -58,7 +58,7 @@ describe('listen', () => {
     void listen({ port: 0 }, { connectTimeout: 5 });
     // @ts-expect-error an option of listen
     void connect({ port: 1 }, { backlog: 5 });
-    // @ts-expect-error it is misspelt
+    // @ts-expect-error the option is misspelt
     void listen({ port: 0 }, { highWatermark: 5 });
     // @ts-expect-error an unknown policy
     void listen({ port: 0 }, { overflow: 'block' });
@@ -98,13 +98,13 @@ describe('connect', () => {
       }
     };
     expectTypeOf(describeState).returns.toEqualTypeOf<string>();
-    // @ts-expect-error only a state that is `connected` has one
+    // @ts-expect-error only a `connected` state has a connection
     type _None = Extract<ConnectionState, { status: 'connecting' }>['connection'];
   });
 });
 
 describe('Connection', () => {
-  test('C12: `closed` says how it ended', () => {
+  test('C12: `closed` emits how the connection ended', () => {
     expectTypeOf<Connection['closed']>().toEqualTypeOf<Observable<Closed>>();
     expectTypeOf<Closed['reason']>().toEqualTypeOf<'finished' | 'destroyed' | 'failed'>();
     expectTypeOf<Connection>().toEqualTypeOf<Connection<Buffer, Bytes>>();
@@ -129,7 +129,7 @@ describe('serve', () => {
     );
   });
 
-  test('S6: a handler returns nothing else', () => {
+  test('S6: a handler may return a source for its connection or nothing, but no other value', () => {
     // @ts-expect-error the codec sends lines of text
     void server.pipe(serve(({ data }) => data.pipe(map((line) => line.length))));
     // @ts-expect-error a number is not a source
@@ -156,7 +156,7 @@ describe('addresses and errors', () => {
     expectTypeOf(error).toExtend<Error>();
     expectTypeOf(error.code).toEqualTypeOf<SocketErrorCode>();
     expectTypeOf(error.address).toEqualTypeOf<Address | undefined>();
-    // @ts-expect-error not a code
+    // @ts-expect-error this is not a code
     new SocketError('ERR_WHATEVER', 'over');
   });
 });
@@ -169,12 +169,12 @@ describe('startTls', () => {
     const client: StartTlsOptions = { ca: 'pem', servername: 'localhost', session: undefined, handshakeTimeout: 5 };
     const server: StartTlsOptions = { key: 'pem', cert: 'pem', allowHalfClosed: true, handshakeTimeout: 5 };
     const renewed: StartTlsOptions = () => ({ key: 'pem', cert: 'pem' });
-    // @ts-expect-error it is misspelt
+    // @ts-expect-error the option is misspelt
     const wrong: StartTlsOptions = { kye: 'pem' };
     expectTypeOf([client, server, renewed, wrong]).toExtend<StartTlsOptions[]>();
   });
 
-  test('T11: a session is accepted by the next connection', () => {
+  test('T11: the next connection accepts a session of an earlier one', () => {
     expectTypeOf<TlsInfo['session']>().toEqualTypeOf<Buffer | undefined>();
     const resume = (info: TlsInfo | undefined): ConnectOptions => ({ tls: { session: info?.session } });
     expectTypeOf(resume).returns.toEqualTypeOf<ConnectOptions>();

@@ -10,7 +10,7 @@ const client = connect('tcp://localhost:7000', { codec: lines() });
 const bytes = connect('tcp://localhost:7000');
 `;
 
-/** Wrong programs of one line each, and the compiler's message. */
+/** Wrong programs of one line each, and the message of the compiler. */
 const wrong: readonly [what: string, line: string, message: RegExp][] = [
   [
     'a function for messages that the channel does not emit',
@@ -64,7 +64,7 @@ describe("the compiler's message about a wrong subscriber", () => {
     expect(mine).toHaveLength(1);
     const message = mine[0]?.replace(/^.*?\.ts: /, '');
     expect(message).toMatch(expected);
-    // Such a message would be about all overloads, or about one that nobody should call.
+    // A message about overloads would be about all of them, or about a deprecated one.
     expect(message).not.toMatch(/overload/i);
   });
 

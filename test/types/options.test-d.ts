@@ -25,15 +25,15 @@ import type { PullOptions } from 'rxjs-sockets/ix';
 import type { Faults, FaultyOptions, VerifyCodecOptions } from 'rxjs-sockets/testing';
 import { describe, expectTypeOf, test } from 'vitest';
 
-/** The optional options. */
+/** The names of the optional options. */
 type Optional<T> = { [K in keyof T]-?: Pick<T, K> extends Required<Pick<T, K>> ? never : K }[keyof T];
-/** Those of them that cannot be undefined with `exactOptionalPropertyTypes`. */
+/** The names of the optional options that may not be undefined with `exactOptionalPropertyTypes`. */
 type Strict<T> = { [K in Optional<T>]: Record<K, undefined> extends Pick<T, K> ? never : K }[Optional<T>];
 
 type ShutdownOptions = NonNullable<Parameters<Server<string, string>['shutdown']>[0]>;
 
 describe('an undefined option', () => {
-  test('A7: is found by this test if it is refused', () => {
+  test('A7: is detected by the types of this test if it is refused', () => {
     interface Mixed {
       readonly strict?: number;
       readonly loose?: number | undefined;

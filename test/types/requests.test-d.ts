@@ -29,22 +29,22 @@ describe('requests', () => {
     const calls = requests(channel, { answers: (message) => message.id });
     expectTypeOf(calls).toEqualTypeOf<RequestsById<Answer, Question, number>>();
     expectTypeOf(calls.ask({ id: 1 }, 1)).toEqualTypeOf<Promise<Answer>>();
-    // @ts-expect-error it needs an id
+    // @ts-expect-error the request needs an id
     void calls.ask({ id: 1 });
-    // @ts-expect-error its ids are numbers
+    // @ts-expect-error the ids are numbers
     void calls.ask({ id: 1 }, '1');
-    // @ts-expect-error it does not send text
+    // @ts-expect-error the channel does not send text
     void calls.ask('question', 1);
   });
 
-  test('K21: `answers` gets what the channel receives', () => {
+  test('K21: `answers` is called with what the channel receives', () => {
     requests(channel, {
       answers: (message) => {
         expectTypeOf(message).toEqualTypeOf<Answer>();
         return message.result;
       },
     });
-    // @ts-expect-error it does not receive numbers
+    // @ts-expect-error the channel does not receive numbers
     requests(channel, { answers: (message: number) => message });
   });
 
@@ -53,9 +53,9 @@ describe('requests', () => {
     expectTypeOf(calls).toEqualTypeOf<RequestsInOrder<string, string>>();
     expectTypeOf(calls.ask('question')).toEqualTypeOf<Promise<string>>();
     expectTypeOf(requests(text, { timeout: 0, maxPending: 1 })).toEqualTypeOf<RequestsInOrder<string, string>>();
-    // @ts-expect-error it accepts no id
+    // @ts-expect-error a request without `answers` has no id
     void calls.ask('question', 1);
-    // @ts-expect-error it has no such option
+    // @ts-expect-error requests has no such option
     requests(text, { limit: 1 });
   });
 
@@ -63,18 +63,18 @@ describe('requests', () => {
     const calls: Requests<string> = requests(text);
     expectTypeOf(calls.events).toEqualTypeOf<Flow<string>>();
     expectTypeOf(calls.pending).toEqualTypeOf<number>();
-    // @ts-expect-error it is read-only
+    // @ts-expect-error `pending` is read-only
     calls.pending = 0;
   });
 
-  test('K21: it accepts a channel, and the data of a client', () => {
+  test('K21: accepts a channel, such as the data of a client', () => {
     const client = connect('tcp://localhost:7000');
     expectTypeOf(requests(client.data)).toEqualTypeOf<RequestsInOrder<Buffer, Uint8Array | string>>();
     // A client is not a channel.
     expectTypeOf(client).not.toExtend<Parameters<typeof requests>[0]>();
   });
 
-  test('K21: options in variables work as well', () => {
+  test('K21: accepts options in a variable', () => {
     const byId: RequestsByIdOptions<Answer, number> = { answers: ({ id }) => id, timeout: 1_000 };
     expectTypeOf(requests(channel, byId)).toEqualTypeOf<RequestsById<Answer, Question, number>>();
     expectTypeOf(requests(text, { answers: undefined, timeout: undefined, maxPending: undefined })).toEqualTypeOf<
@@ -84,7 +84,7 @@ describe('requests', () => {
     expectTypeOf(requests(text, inOrder)).toEqualTypeOf<RequestsInOrder<string, string>>();
   });
 
-  test('K21: its error code is in the union', () => {
+  test('K21: has an error code in the union', () => {
     expectTypeOf<'ERR_TIMEOUT_REQUEST'>().toExtend<SocketErrorCode>();
   });
 });

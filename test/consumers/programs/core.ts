@@ -1,4 +1,4 @@
-// User code, for strict compilers of every supported version. It is only compiled, never run.
+// User code for every supported version of TypeScript. It is only compiled.
 import type { Duplex } from 'node:stream';
 import { map, type Observable, retry } from 'rxjs';
 import {

@@ -1,4 +1,4 @@
-// This program is bundled, and run where no package is installed.
+// A test bundles this program, and runs it without installed packages.
 import { connect, listen } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 

@@ -1,4 +1,4 @@
-// The entry point that needs ix, whose declarations need those of the DOM.
+// The declarations of this entry point need those of ix, which need those of the DOM.
 import { connect } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { pull } from 'rxjs-sockets/ix';

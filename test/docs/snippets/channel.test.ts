@@ -9,7 +9,7 @@ import { recordingConsole } from '../../support/recording/recording-console.js';
 import { record } from '../../support/recording/record.js';
 import { turns } from '../../support/scheduling/event-loop.js';
 
-describe('the examples of Channel', () => {
+describe('the examples of Channel show how to', () => {
   it('receive, send and finish', async () => {
     const { connection, peer } = await pair();
     const console = recordingConsole();
@@ -24,7 +24,7 @@ describe('the examples of Channel', () => {
     expect(console.written).toEqual(['and you']);
   });
 
-  it('watch whether it is writable', async () => {
+  it('watch whether a channel is writable', async () => {
     const { connection, peer } = await pair();
     const calls: string[] = [];
     const sensor = { start: () => calls.push('start'), stop: () => calls.push('stop') };
@@ -44,7 +44,7 @@ describe('the examples of Channel', () => {
     expect(console.written).toEqual([6]);
   });
 
-  it('say that it has ended', async () => {
+  it('see whether a channel has ended', async () => {
     const { connection } = await pair();
     const console = recordingConsole();
     connection.data.complete();
@@ -52,7 +52,7 @@ describe('the examples of Channel', () => {
     expect(console.written).toEqual([true]);
   });
 
-  it('count what was dropped', async () => {
+  it('count the dropped values', async () => {
     const { connection, peer } = await pair();
     const received = record(peer.data);
     if (connection.data.dropped > 0) connection.data.next('some news was dropped');
@@ -61,7 +61,7 @@ describe('the examples of Channel', () => {
     expect(received.values).toEqual([]);
   });
 
-  it('send', async () => {
+  it('send a value', async () => {
     const { connection, peer } = await pair();
     const received = record(peer.data);
     connection.data.next('hello');
@@ -77,7 +77,7 @@ describe('the examples of Channel', () => {
     expect(received.values).toEqual(['bye']);
   });
 
-  it('destroy', async () => {
+  it('destroy a connection', async () => {
     const { connection } = await pair();
     connection.data.error(new Error('the peer talks nonsense'));
     const { reason, error } = await firstValueFrom(connection.closed);
@@ -109,7 +109,7 @@ describe('the examples of Channel', () => {
     expect(received.values).toEqual(['one', 'two']);
   });
 
-  it('send as an operator', async () => {
+  it('send with an operator', async () => {
     const { connection: peer, peer: connection } = await pair();
     const console = recordingConsole();
     const received = record(peer.data);
@@ -144,7 +144,7 @@ describe('the examples of Channel', () => {
     expect(String(await firstValueFrom(connection.bytes))).toBe('and the rest');
   });
 
-  it('hold', async () => {
+  it('hold a channel', async () => {
     const { connection, peer } = await pair();
     const received = record(connection.data);
     const database = {
@@ -161,8 +161,8 @@ describe('the examples of Channel', () => {
   });
 });
 
-describe('the examples of Connection', () => {
-  it('say how it ended', async () => {
+describe('the examples of Connection show how to', () => {
+  it('see how a connection ended', async () => {
     const { connection, peer } = await pair();
     const console = recordingConsole();
     connection.closed.subscribe(({ reason, error }) => console.log(reason, error?.code)); // 'failed', 'ECONNRESET'
@@ -171,7 +171,7 @@ describe('the examples of Connection', () => {
     expect(console.written).toEqual(['failed', 'ECONNRESET']);
   });
 
-  it('count its bytes', async () => {
+  it('count the bytes of a connection', async () => {
     const { connection, peer } = await pair();
     peer.data.next('hello');
     await record(connection.data).count(1);
@@ -180,7 +180,7 @@ describe('the examples of Connection', () => {
     expect(opened.getTime()).toBeLessThanOrEqual(Date.now());
   });
 
-  it('serve each one', async () => {
+  it('serve each connection of a server', async () => {
     const { client, peer, server } = await pair();
     peer.destroy();
     const console = recordingConsole();
@@ -197,7 +197,7 @@ describe('the examples of Connection', () => {
     expect(console.written).toEqual(['memory:pair#2 has connected']);
   });
 
-  it('receive', async () => {
+  it('receive messages', async () => {
     const { connection, peer } = await pair();
     const console = recordingConsole();
     connection.data.subscribe((line) => console.log(line));
@@ -215,7 +215,7 @@ describe('the examples of Connection', () => {
     expect(hash.digest('hex')).toBe(createHash('sha256').update('hello\n').digest('hex'));
   });
 
-  it('wait for its end', async () => {
+  it('wait for the end of a connection', async () => {
     const { connection, peer } = await pair();
     void connection.close();
     void peer.close();
@@ -223,7 +223,7 @@ describe('the examples of Connection', () => {
     expect(reason).toBe('finished');
   });
 
-  it('close', async () => {
+  it('close a connection', async () => {
     const { connection, peer } = await pair();
     const received = record(peer.data);
     void received.end().then(() => peer.data.complete());
@@ -232,7 +232,7 @@ describe('the examples of Connection', () => {
     expect(received.values).toEqual(['bye']);
   });
 
-  it('destroy', async () => {
+  it('destroy a connection', async () => {
     const { connection, peer } = await pair();
     const received = record(peer.data);
     connection.destroy(new Error('not welcome'));

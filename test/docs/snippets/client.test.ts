@@ -19,7 +19,7 @@ import { recordingConsole } from '../../support/recording/recording-console.js';
 import { record } from '../../support/recording/record.js';
 import { until } from '../../support/scheduling/event-loop.js';
 
-describe('the examples of Client', () => {
+describe('the examples of Client show how to', () => {
   it('connect', async () => {
     const { listen, connect } = network();
     const console = recordingConsole();
@@ -93,7 +93,7 @@ describe('the examples of Client', () => {
     expect(received).toEqual(['hello']);
   });
 
-  it('relay', async () => {
+  it('relay a connection', async () => {
     const { connection: near, peer: connection } = await pair();
     const { listen, connect } = network();
     const console = recordingConsole();
@@ -136,7 +136,7 @@ describe('the examples of Client', () => {
 });
 
 describe('the example of memoryTransport', () => {
-  it('connect in memory', async () => {
+  it('connects in memory', async () => {
     const transport = memoryTransport();
     const server = listen('memory:echo', { transport, codec: lines() });
     const client = connect('memory:echo', { transport, codec: lines() });

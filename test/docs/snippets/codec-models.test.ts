@@ -217,7 +217,7 @@ describe('the models of the codecs', () => {
         .replace(/\r?\n$/, '');
     }
     const model: Codec<string> = { decoder: () => ({ decode }), encoder: () => lines().encoder() };
-    // Without '\r', because the model does not know a line that is too long by a '\r' alone.
+    // Without '\r', because the model does not know that a '\r' alone can make a line too long.
     const bytes = fc.string({ unit: fc.constantFrom('a', '\n', 'é'), maxLength: 100 });
     fc.assert(
       fc.property(bytes, chunkSizes(), (text, sizes) => {

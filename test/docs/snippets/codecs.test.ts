@@ -22,7 +22,7 @@ function queueOf(...bytes: number[]): ByteQueue {
   return queue;
 }
 
-/** A sink, and what was written into it. */
+/** The bytes that `write` puts into a sink. */
 function collect(write: (into: ByteSink) => void): Buffer {
   const pieces: Uint8Array[] = [];
   write({
@@ -38,7 +38,7 @@ function collect(write: (into: ByteSink) => void): Buffer {
   return Buffer.concat(pieces);
 }
 
-describe('the examples of Codec', () => {
+describe('the examples of Codec show how to', () => {
   const numbers: Codec<number> = {
     decoder: () => ({
       decode(bytes) {
@@ -51,18 +51,18 @@ describe('the examples of Codec', () => {
     encoder: () => ({ encode: (value, into) => into.uint(value, 4, 'big') }),
   };
 
-  it('a complete codec', () => {
+  it('write a complete codec', () => {
     verifyCodec(numbers, [0, 1, 0x01020304, 0xffffffff]);
   });
 
-  it('makes decoders and encoders', () => {
+  it('make decoders and encoders', () => {
     const decoder = lines().decoder();
     const encoder = lines().encoder();
     expect(decoder.decode(queueOf(0x61, 10))).toBe('a');
     expect(collect((sink) => encoder.encode('a', sink))).toEqual(Buffer.from('a\n'));
   });
 
-  it('an encoder', () => {
+  it('write an encoder', () => {
     const numbers: Encoder<number> = { encode: (value, into) => into.uint(value, 4, 'big') };
     expect(collect((sink) => numbers.encode(258, sink))).toEqual(Buffer.from([0, 0, 1, 2]));
     const line = collect((sink) => {
@@ -71,7 +71,7 @@ describe('the examples of Codec', () => {
     expect(line.toString()).toBe('hello\n');
   });
 
-  it('a decoder', () => {
+  it('write a decoder', () => {
     const bytes4: Decoder<Buffer> = { decode: (bytes) => (bytes.length < 4 ? undefined : bytes.take(4)) };
     expect(bytes4.decode(queueOf(1, 2, 3))).toBeUndefined();
     expect(bytes4.decode(queueOf(1, 2, 3, 4, 5))).toEqual(Buffer.from([1, 2, 3, 4]));
@@ -83,8 +83,8 @@ describe('the examples of Codec', () => {
   });
 });
 
-describe('the examples of ByteQueue', () => {
-  it('decode', () => {
+describe('the examples of ByteQueue show how to', () => {
+  it('decode a number', () => {
     const decode = (bytes: ByteQueue): number | undefined => {
       if (bytes.length < 4) return undefined;
       const value = bytes.uint(0, 4, 'big');
@@ -95,7 +95,7 @@ describe('the examples of ByteQueue', () => {
     expect(decode(queueOf(0, 0, 1, 2))).toBe(258);
   });
 
-  it('look and take', () => {
+  it('look at bytes and take them', () => {
     const bytes = queueOf(1, 0, 2, 0x48, 0x69, 10);
     const version = bytes.at(0);
     const size = bytes.uint(1, 2, 'big');
@@ -105,15 +105,15 @@ describe('the examples of ByteQueue', () => {
     expect([version, size, end, body.toString()]).toEqual([1, 2, 5, 'Hi']);
   });
 
-  it('peek', () => {
+  it('peek at bytes', () => {
     const bytes = queueOf(...Buffer.from('HELLO you'));
     const isHello = bytes.peek(5).toString('latin1') === 'HELLO';
     expect([isHello, bytes.length]).toEqual([true, 9]);
   });
 });
 
-describe('the examples of ByteSink', () => {
-  it('write', () => {
+describe('the examples of ByteSink show how to', () => {
+  it('write bytes', () => {
     const encode = (value: number, into: ByteSink): void => into.uint(value, 4, 'big');
     expect(collect((into) => encode(258, into))).toEqual(Buffer.from([0, 0, 1, 2]));
     const body = Buffer.from('Hi');
@@ -128,7 +128,7 @@ describe('the examples of ByteSink', () => {
 });
 
 describe('the examples of the codecs', () => {
-  it('lines', async () => {
+  it('show how to use lines', async () => {
     const { listen, connect } = network();
     const server = listen('tcp://localhost:7000', { codec: lines({ maxLength: 1_024 }) });
     server.subscribe(({ data }) => data.subscribe(data)); // an echo server
@@ -137,7 +137,7 @@ describe('the examples of the codecs', () => {
     expect((await firstValueFrom(client.data)).toString()).toBe('hello\n');
   });
 
-  it('options of lines', () => {
+  it('show how to set options of lines', () => {
     const options: LinesOptions = { delimiter: '\r\n', encoding: 'latin1', maxLength: 512 };
     verifyCodec(lines(options), ['', 'a', 'é', 'x'.repeat(512)], {
       refused: ['€', 'x'.repeat(513)],
@@ -145,7 +145,7 @@ describe('the examples of the codecs', () => {
     });
   });
 
-  it('options of lengthPrefixed', () => {
+  it('show how to set options of lengthPrefixed', () => {
     const options: LengthPrefixedOptions = { bytes: 2, endian: 'little', maxLength: 4_096 };
     verifyCodec(lengthPrefixed(options), ['', 'é', Buffer.alloc(4_096)], { refused: [Buffer.alloc(4_097)] });
   });
@@ -164,7 +164,7 @@ describe('the examples of the codecs', () => {
   };
   it('D1: my codec decodes any split', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));
 
-  it('options of verifyCodec', () => {
+  it('show how to set options of verifyCodec', () => {
     const options: VerifyCodecOptions = { refused: ['two\nlines', '\ud800'], lastFrameMayBeOpen: true };
     verifyCodec(lines(), ['one line'], options);
     expect(verified).toEqual(['my codec']);

@@ -20,7 +20,7 @@ import { record } from '../../support/recording/record.js';
 import { until } from '../../support/scheduling/event-loop.js';
 
 describe('the examples of faulty', () => {
-  it('values', () => {
+  it('show how to set faults', () => {
     const milliseconds: FaultRange = [5, 50];
     const direction: FaultDirection = 'up';
     const kind: FaultKind = 'blackHole';
@@ -30,7 +30,7 @@ describe('the examples of faulty', () => {
     expect([milliseconds, direction, kind, bad, options, strike]).toHaveLength(6);
   });
 
-  it('a client that gets everything, through resets', async () => {
+  it('show a client that gets everything despite resets', async () => {
     const transport = memoryTransport();
     const connect: typeof library.connect = (address, options) => library.connect(address, { transport, ...options });
     const faulty = (target: string, options: FaultyOptions): Faulty =>
@@ -56,7 +56,7 @@ describe('the examples of faulty', () => {
     await proxy.shutdown();
   });
 
-  it('the model of faulty', async () => {
+  it('include a model of the proxy', async () => {
     const { listen, connect } = network();
     const [address, target] = ['memory:near', 'memory:far'];
     listen(target).subscribe(({ data }) => data.subscribe(data));

@@ -5,7 +5,7 @@ import { pair } from '../../support/transport/memory/memory-network.js';
 import { record } from '../../support/recording/record.js';
 import { turns } from '../../support/scheduling/event-loop.js';
 
-describe('the examples of Flow', () => {
+describe('the examples of Flow show how to', () => {
   it('hold for a second', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
@@ -45,7 +45,7 @@ describe('the examples of Flow', () => {
     expect(stored).toEqual(['one', 'two', 'three']);
   });
 
-  it('subscribe a channel: an echo', async () => {
+  it('subscribe with a channel as an echo', async () => {
     const { connection, peer } = await pair();
     const echo = record(peer.data);
     connection.data.subscribe(connection.data); // an echo at the peer's pace
@@ -69,8 +69,8 @@ describe('the examples of Flow', () => {
   });
 });
 
-describe('the examples of Hold', () => {
-  it('release at the end', async () => {
+describe('the examples of Hold show how to', () => {
+  it('release a Hold even after a failure', async () => {
     const { connection, peer } = await pair();
     const flow = connection.data;
     const received = record(flow);
@@ -88,7 +88,7 @@ describe('the examples of Hold', () => {
     expect(received.values).toEqual(['waits']);
   });
 
-  it('release twice', async () => {
+  it('release a Hold twice', async () => {
     const { connection, peer } = await pair();
     const received = record(connection.data);
     const hold = connection.data.hold();
@@ -102,7 +102,7 @@ describe('the examples of Hold', () => {
     expect(received.values).toEqual(['waits']);
   });
 
-  it('use for a block', async () => {
+  it('hold a Flow for a block', async () => {
     const { connection, peer } = await pair();
     const flow = connection.data;
     const received = record(flow);

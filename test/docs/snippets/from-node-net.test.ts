@@ -12,11 +12,11 @@ import { readAll } from '../../support/sockets/read-socket.js';
 import { record } from '../../support/recording/record.js';
 import { until } from '../../support/scheduling/event-loop.js';
 
-// Each diff of the page is run twice, with the code before (node:net) and after it.
+// Each diff of the page runs twice: the code with node:net, and the code with this library.
 
 const report = Array.from({ length: 300 }, (_, index) => `${index} `.padEnd(9_999, '.').concat('\n'));
 
-/** What a server sends back to one question of a client that waits for the end. */
+/** The answer of a server to one question. The client waits for the end of the stream. */
 async function echoOf(port: number): Promise<string> {
   const socket = await rawClient({ transport: 'tcp', host: 'localhost', port });
   socket.end('hello');
@@ -32,7 +32,6 @@ async function connected(): Promise<{ socket: net.Socket; connection: Connection
   return { socket, connection };
 }
 
-/** Two plain sockets. */
 async function plain(): Promise<{ socket: net.Socket; peer: net.Socket }> {
   const sockets: net.Socket[] = [];
   const address = await rawServer(tcp, (accepted) => sockets.push(accepted));
@@ -41,8 +40,8 @@ async function plain(): Promise<{ socket: net.Socket; peer: net.Socket }> {
   return { socket, peer: sockets[0]! };
 }
 
-describe('a server', () => {
-  it('before', async () => {
+describe('a server on the page about node:net', () => {
+  it('works with node:net', async () => {
     const port = 0;
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       socket.on('error', () => undefined);
@@ -54,7 +53,7 @@ describe('a server', () => {
     expect(await echoOf((server.address() as AddressInfo).port)).toBe('hello');
   });
 
-  it('after', async () => {
+  it('works with this library', async () => {
     const port = 0;
     const server = listen({ port });
     server.subscribe(({ data }) => data.subscribe(data));
@@ -64,8 +63,8 @@ describe('a server', () => {
   });
 });
 
-describe('sending', () => {
-  it('before', async () => {
+describe('sending on the page about node:net', () => {
+  it('works with node:net', async () => {
     const { socket, peer } = await plain();
     const received = readAll(peer);
     const console = recordingConsole();
@@ -79,7 +78,7 @@ describe('sending', () => {
     expect(console.written).toEqual(['written']);
   });
 
-  it('after', async () => {
+  it('works with this library', async () => {
     const { socket, connection } = await connected();
     const received = readAll(socket);
     const console = recordingConsole();
@@ -95,8 +94,8 @@ describe('sending', () => {
   });
 });
 
-describe('receiving', () => {
-  it('before', async () => {
+describe('receiving on the page about node:net', () => {
+  it('works with node:net', async () => {
     const { socket, peer } = await plain();
     let stored = 0;
     const store = async (chunk: Buffer): Promise<void> => void (stored += chunk.length);
@@ -109,7 +108,7 @@ describe('receiving', () => {
     await until(() => stored === 3_000_000);
   });
 
-  it('after', async () => {
+  it('works with this library', async () => {
     const { socket, connection } = await connected();
     const { data } = connection;
     let stored = 0;
@@ -120,8 +119,8 @@ describe('receiving', () => {
   });
 });
 
-describe('half of a connection', () => {
-  it('before and after', async () => {
+describe('half-closing on the page about node:net', () => {
+  it('works with node:net and with this library', async () => {
     const address = await rawServer(tcp, async (socket) => {
       const question = await readAll(socket);
       socket.end(`no ${String(question)}`);
@@ -145,8 +144,8 @@ describe('half of a connection', () => {
   });
 });
 
-describe('how a connection ends', () => {
-  it('before', async () => {
+describe('the end of a connection on the page about node:net', () => {
+  it('is reported with node:net', async () => {
     const { socket, peer } = await plain();
     const console = { ...recordingConsole(), error: (text: string) => void console.written.push(text) };
     socket.on('error', (error) => console.error(error.message));
@@ -158,7 +157,7 @@ describe('how a connection ends', () => {
     expect(console.written[1]).toMatch(/^0 bytes from /);
   });
 
-  it('after', async () => {
+  it('is reported with this library', async () => {
     const { socket, connection } = await connected();
     const { data, closed, remote } = connection;
     const console = { ...recordingConsole(), error: (text: string) => void console.written.push(text) };
@@ -170,8 +169,8 @@ describe('how a connection ends', () => {
   });
 });
 
-describe('a silence', () => {
-  it('before', async () => {
+describe('a silent peer on the page about node:net', () => {
+  it('is noticed with node:net', async () => {
     const { socket } = await plain();
     const callbacks: (() => void)[] = [];
     socket.setTimeout = (timeout, callback) => {
@@ -184,22 +183,22 @@ describe('a silence', () => {
     expect(socket.destroyed).toBe(true);
   });
 
-  it('after', async () => {
+  it('is noticed with this library', async () => {
     const options = { idleTimeout: 60_000 };
     const { near } = await pairAt(tcp, options);
     expect(near.data.closed).toBe(false);
   });
 });
 
-describe('the end of a server', () => {
-  it('before', async () => {
+describe('the end of a server on the page about node:net', () => {
+  it('works with node:net', async () => {
     const server = createServer().listen(0, 'localhost');
     await once(server, 'listening');
     server.close();
     await once(server, 'close');
   });
 
-  it('after', async () => {
+  it('works with this library', async () => {
     const { server, far } = await pairAt(tcp);
     const closed: Promise<Closed> = firstValueFrom(far.closed);
     await server.shutdown({ deadline: 10_000 });
@@ -207,8 +206,8 @@ describe('the end of a server', () => {
   });
 });
 
-describe('the end of a process', () => {
-  it('occurs when nothing is open', async () => {
+describe('a process on the page about node:net', () => {
+  it('ends when nothing is open', async () => {
     const received: string[] = [];
     const address = await rawServer(tcp, async (socket) => {
       received.push(String(await readAll(socket)));

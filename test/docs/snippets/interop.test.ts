@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 import { network, pair } from '../../support/transport/memory/memory-network.js';
 import { recordingConsole } from '../../support/recording/recording-console.js';
 
-it('the example of a server of node:http', async () => {
+it('the example of node:http serves a request', async () => {
   const { listen, connect } = network();
   const web = createServer((request, response) => response.end(`you want ${request.url}\n`));
   // Without it, node:http sends no more responses once the client, or a shutdown, has ended the requests.
@@ -21,7 +21,7 @@ it('the example of a server of node:http', async () => {
   if (!client.destroyed) await once(client, 'close');
 });
 
-it('the example of a stream', async () => {
+it('the example of SocketStream shows its addresses', async () => {
   const { connection } = await pair();
   const console = recordingConsole();
   const stream: SocketStream = toNodeStream(connection);

@@ -4,7 +4,7 @@ import { pull, type PullOptions } from 'rxjs-sockets/ix';
 import { describe, expect, it } from 'vitest';
 import { pair } from '../../support/transport/memory/memory-network.js';
 
-describe('the examples of ix', () => {
+describe('the examples of ix show how to', () => {
   it('pull with ix', async () => {
     const { connection, peer } = await pair();
     let total = 0;
@@ -15,7 +15,7 @@ describe('the examples of ix', () => {
     expect(total).toBe(8);
   });
 
-  it('pull with ix, in batches', async () => {
+  it('pull with ix in batches', async () => {
     const { connection, peer } = await pair();
     let total = 0;
     for (const line of ['one', 'three']) peer.data.next(line);
@@ -25,7 +25,7 @@ describe('the examples of ix', () => {
     expect(total).toBe(8);
   });
 
-  it('the options of pull', async () => {
+  it('set options of pull', async () => {
     const { connection, peer } = await pair();
     let count = 0;
     for (const line of ['one', 'three']) peer.data.next(line);

@@ -25,8 +25,8 @@ import { recordingConsole } from '../../support/recording/recording-console.js';
 import { record } from '../../support/recording/record.js';
 import { until } from '../../support/scheduling/event-loop.js';
 
-describe('the examples of reconnecting', () => {
-  it('a policy', () => {
+describe('the examples of reconnecting show how to', () => {
+  it('write a policy', () => {
     const policy: Backoff = backoff({ max: 10_000 });
     expect(policy.stableAfter).toBe(5_000);
     const options: BackoffOptions = { initial: 500, max: 60_000, attempts: 20 };
@@ -47,12 +47,12 @@ describe('the examples of reconnecting', () => {
   });
 });
 
-describe('the examples of Broadcast', () => {
+describe('the examples of Broadcast show how to', () => {
   interface Price {
     readonly of: string;
   }
 
-  it('everyone hears what one client says', async () => {
+  it('send the lines of one client to all clients', async () => {
     const { listen, connect } = network();
     const server = listen('memory:news', { codec: lines() });
     const news = new Broadcast(lines());
@@ -74,7 +74,7 @@ describe('the examples of Broadcast', () => {
     for (const one of heard) expect(await one.end()).toBe('complete');
   });
 
-  it('with values', async () => {
+  it('send values', async () => {
     const { connection, peer } = await pair<unknown>(jsonLines());
     const prices = new Broadcast(jsonLines<Price>());
     prices.join(connection);
@@ -111,7 +111,7 @@ describe('the model of Broadcast', () => {
   };
   type Model = ReturnType<typeof broadcastOf<string>>;
 
-  /** What each of three members receives while they join, send, and leave. */
+  /** The lines that each of three members receives while they join, send and leave. */
   async function heardBy(news: Model, steps: readonly (readonly [number, string])[]): Promise<string[][]> {
     const pairs = await Promise.all([pair(), pair(), pair()]);
     const heard = pairs.map(({ peer }) => record(peer.data));
@@ -153,12 +153,12 @@ describe('the model of Broadcast', () => {
 });
 
 describe('the examples of serve', () => {
-  it('options', () => {
+  it('show how to set options', () => {
     const options: ServeOptions = { concurrent: 100 };
     expect(serve(() => [], options)).toBeTypeOf('function');
   });
 
-  it('answer in capitals', async () => {
+  it('show how to answer in capitals', async () => {
     const { listen, connect } = network();
     const console = recordingConsole();
     const server = listen('memory:shout', { codec: lines() });
@@ -174,7 +174,7 @@ describe('the examples of serve', () => {
     expect(console.written).toEqual(['finished', 6]);
   });
 
-  it('S6: serve behaves like its model', async () => {
+  it('S6: include a model that behaves like serve', async () => {
     function served<In, Out>(handler: (connection: Connection<In, Out>) => ObservableInput<Out>) {
       return mergeMap((connection: Connection<In, Out>) => {
         connection.data.sendFrom(handler(connection)).subscribe({ complete: () => connection.close() });
@@ -196,7 +196,7 @@ describe('the examples of serve', () => {
   });
 });
 
-describe('the examples of TLS', () => {
+describe('the examples of TLS show how to', () => {
   it('use TLS', async () => {
     let port = 0;
     const files: Record<string, string> = {
@@ -236,7 +236,7 @@ describe('the examples of TLS', () => {
     expect(connection?.tls === undefined ? undefined : nameOf(connection.tls)).toBe('localhost');
   });
 
-  it('accept what browsers accept', () => {
+  it('allow half-closed TLS connections', () => {
     const { listen } = library;
     const identity = certificates.server;
     const readFileSync = (name: string): string => (name === 'server.key' ? identity.key : identity.cert);

@@ -39,7 +39,7 @@ import { record } from '../../support/recording/record.js';
 import { turns, until } from '../../support/scheduling/event-loop.js';
 import { install } from '../../support/docs/code-blocks.js';
 
-/** Everything that RxJS reports as unhandled from now on. */
+/** The errors that RxJS reports as unhandled until the end of the test. */
 function unhandled(): unknown[] {
   const errors: unknown[] = [];
   const { onUnhandledError } = config;
@@ -50,14 +50,14 @@ function unhandled(): unknown[] {
   return errors;
 }
 
-/** An `answer` that never comes, and the number of lines it was given. */
+/** An `answer` that never settles, and the lines passed to it. */
 function stuck(): { answer(line: string): Promise<string>; asked: string[] } {
   const asked: string[] = [];
   return { answer: (line) => new Promise(() => asked.push(line)), asked };
 }
 
-describe('the mistakes', () => {
-  it('no handler: on a client, the error is unhandled', async () => {
+describe('the page about mistakes', () => {
+  it('a client without an error handler causes an unhandled error', async () => {
     const { client, peer } = await pair();
     const console = recordingConsole();
     const errors = unhandled();
@@ -67,7 +67,7 @@ describe('the mistakes', () => {
     expect(errors).toMatchObject([{ code: 'ECONNRESET' }]);
   });
 
-  it('no handler: with a handler, it is handled', async () => {
+  it('a client with an error handler causes no unhandled error', async () => {
     const { client, peer } = await pair();
     const console = { ...recordingConsole(), error: (text: string) => void console.written.push(text) };
     const errors = unhandled();
@@ -82,7 +82,7 @@ describe('the mistakes', () => {
     expect(errors).toEqual([]);
   });
 
-  it('S19: no handler: on an accepted connection it is reported, and a plain Observable in between hides that', async () => {
+  it('S19: an error of an accepted connection is an incident, but unhandled through a plain Observable', async () => {
     const { connection, peer, server } = await pair();
     const errors = unhandled();
     const incidents = record(server.incidents);
@@ -100,7 +100,7 @@ describe('the mistakes', () => {
     expect(errors).toHaveLength(2);
   });
 
-  it('mergeMap on a server: an error from one client ends the server', async () => {
+  it('mergeMap on a server ends the server when one client fails', async () => {
     const { server, talk, meet } = talker();
     const addresses = record(server.listening);
     const errors = unhandled();
@@ -110,7 +110,7 @@ describe('the mistakes', () => {
     await until(() => errors.length === 1);
   });
 
-  it('S4: mergeMapPaced on a server survives the error', async () => {
+  it('S4: mergeMapPaced on a server survives a client that fails', async () => {
     const { server, talk, meet } = talker();
     const addresses = record(server.listening);
     server.pipe(mergeMapPaced((connection) => talk(connection), 100)).subscribe();
@@ -118,7 +118,7 @@ describe('the mistakes', () => {
     expect(addresses.endings).toEqual([]);
   });
 
-  it('mergeMap on a server: serve survives the error', async () => {
+  it('serve on a server survives a client that fails', async () => {
     const { server, talk, meet } = talker();
     const addresses = record(server.listening);
     server.pipe(serve((connection) => talk(connection), { concurrent: 100 })).subscribe();
@@ -126,7 +126,7 @@ describe('the mistakes', () => {
     expect(addresses.endings).toEqual([]);
   });
 
-  it('interval: it continues without its connection', async () => {
+  it('an interval with the channel as its subscriber continues after the connection has ended', async () => {
     expect(
       await intervalsLeft((server, interval) => {
         server.subscribe(({ data }) => interval(1_000).subscribe(data));
@@ -134,7 +134,7 @@ describe('the mistakes', () => {
     ).toBe(1);
   });
 
-  it('interval: with sendFrom it ends', async () => {
+  it('an interval passed to sendFrom ends with the connection', async () => {
     expect(
       await intervalsLeft((server, interval) => {
         server.subscribe(({ data }) => data.sendFrom(interval(1_000)).subscribe());
@@ -142,7 +142,7 @@ describe('the mistakes', () => {
     ).toBe(0);
   });
 
-  it('concatMap: it buffers everything', async () => {
+  it('concatMap on a channel buffers every message', async () => {
     const { answer, asked } = stuck();
     const taken = await takenOf((data) => {
       data.pipe(concatMap(answer)).subscribe(data);
@@ -150,7 +150,7 @@ describe('the mistakes', () => {
     expect([taken, asked]).toEqual([['one', 'two', 'three'], ['one']]);
   });
 
-  it('concatMap: the paced operator takes only what it can answer', async () => {
+  it('concatMapPaced on a channel takes a message only when it can answer it', async () => {
     const { answer, asked } = stuck();
     const taken = await takenOf((data) => {
       data.pipe(concatMapPaced(answer)).subscribe(data);
@@ -158,7 +158,7 @@ describe('the mistakes', () => {
     expect([taken, asked]).toEqual([['one'], ['one']]);
   });
 
-  it('a Subject: it buffers everything', async () => {
+  it('a Subject between a channel and concatMap buffers every message', async () => {
     const { answer, asked } = stuck();
     const taken = await takenOf((data) => {
       const questions = new Subject<string>();
@@ -168,7 +168,7 @@ describe('the mistakes', () => {
     expect([taken, asked]).toEqual([['one', 'two', 'three'], ['one']]);
   });
 
-  it('firstValueFrom: it hangs up', async () => {
+  it('firstValueFrom on the data of a client ends the connection after one value', async () => {
     const { client, heard } = greeter();
     const greeting = await firstValueFrom(client.data);
     client.data.next('hello');
@@ -177,7 +177,7 @@ describe('the mistakes', () => {
     expect(heard).toEqual(['2: hello']);
   });
 
-  it('firstValueFrom: open does not hang up', async () => {
+  it('firstValueFrom on an opened connection keeps the connection open', async () => {
     const { client, heard } = greeter();
     await using connection = await client.open();
     const greeting = await firstValueFrom(connection.data);
@@ -187,7 +187,7 @@ describe('the mistakes', () => {
     expect(heard).toEqual(['1: hello']);
   });
 
-  it('takeUntil: it cuts a report off', async () => {
+  it('takeUntil on a server cuts a report off', async () => {
     const { net, server, report, process, rest } = reporter();
     server.pipe(serve(report), takeUntil(fromEvent(process, 'SIGTERM'))).subscribe();
     const received = record(net.connect('memory:report', { codec: lines() }).data);
@@ -198,7 +198,7 @@ describe('the mistakes', () => {
     expect(received.values).toEqual(['one']);
   });
 
-  it('takeUntil: shutdown does not cut it off', async () => {
+  it('shutdown lets a server finish a report', async () => {
     const { net, server, report, process, rest } = reporter();
     server.pipe(serve(report)).subscribe();
     process.once('SIGTERM', () => void server.shutdown());
@@ -210,7 +210,7 @@ describe('the mistakes', () => {
     expect(received.values).toEqual(['one', 'two']);
   });
 
-  it('merge: it buffers everything', async () => {
+  it('merge of two channels buffers every message', async () => {
     const { answer: store, asked } = stuck();
     const errors = unhandled();
     const [left, right] = await Promise.all([fed(), fed()]);
@@ -225,7 +225,7 @@ describe('the mistakes', () => {
     expect(errors).toMatchObject([{ code: 'ECONNRESET' }]);
   });
 
-  it('merge: with the paced operator before it, each side waits', async () => {
+  it('merge after a paced operator takes one message of each channel at a time', async () => {
     const { answer: store } = stuck();
     const console = { error: (_text: string) => undefined };
     const [left, right] = await Promise.all([fed(), fed()]);
@@ -236,7 +236,7 @@ describe('the mistakes', () => {
     expect([left.taken, right.taken]).toEqual([['one'], ['one']]);
   });
 
-  it('process.exit: data that does not fit into the kernel is lost', async () => {
+  it('process.exit loses data that does not fit into the kernel', async () => {
     const received = await reportOf(`
       for (const line of report) connection.data.next(line);
       process.exit();
@@ -245,7 +245,7 @@ describe('the mistakes', () => {
     expect(received).toBeLessThan(300);
   });
 
-  it('process.exit: close waits until everything is sent', async () => {
+  it('close() before the end of a process sends everything', async () => {
     const received = await reportOf(`
       for (const line of report) await connection.data.send(line);
       await connection.close();
@@ -253,7 +253,7 @@ describe('the mistakes', () => {
     expect(received).toBe(300);
   });
 
-  it('virtual time: the test does not end', async () => {
+  it('virtual time never ends while a client reconnects', async () => {
     const folder = await install(
       new Map([
         [
@@ -281,7 +281,7 @@ describe('the mistakes', () => {
     expect(await running.interrupt()).toBe('SIGINT');
   });
 
-  it('virtual time: the test ends with the client', () => {
+  it('virtual time ends after takeUntil has ended the client', () => {
     const transport = memoryTransport();
     const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
     const console = recordingConsole();
@@ -293,7 +293,7 @@ describe('the mistakes', () => {
   });
 });
 
-/** How many intervals run after the only client of a server has left. */
+/** Returns how many intervals still run after the only client of a server has left. */
 async function intervalsLeft(
   mistake: (server: Server<number, number>, interval: (period: number) => Observable<number>) => void,
 ): Promise<number> {
@@ -326,7 +326,7 @@ async function takenOf(mistake: (data: Channel<string>) => void): Promise<string
   return taken;
 }
 
-/** A channel that has received three lines, and a record of those decoded, which happens when each is taken. */
+/** A channel that has received three lines, and a list of the lines taken from it. */
 async function fed(): Promise<{ data: Channel<string>; taken: string[]; fail(): void }> {
   const taken: string[] = [];
   const watched = mapCodec(
@@ -343,7 +343,7 @@ async function fed(): Promise<{ data: Channel<string>; taken: string[]; fail(): 
   return { data: peer.data, taken, fail: () => connection.destroy() };
 }
 
-/** A server that greets, then repeats what it has received. */
+/** A server that greets each connection, then repeats what it receives. */
 function greeter(): { client: ReturnType<typeof connect<string, string>>; heard: string[] } {
   const { listen, connect } = network();
   const heard: string[] = [];
@@ -359,7 +359,7 @@ function greeter(): { client: ReturnType<typeof connect<string, string>>; heard:
   return { client: connect('memory:greeter', { codec: lines() }), heard };
 }
 
-/** A server whose handler fails when a client resets its connection, as each client in `meet` does. */
+/** A server whose handler fails when a client resets its connection. Each client in `meet` does so. */
 function talker(): {
   server: Server<string, string>;
   talk(connection: Connection<string, string>): Promise<void>;
@@ -384,7 +384,7 @@ function talker(): {
   };
 }
 
-/** A server whose handler waits in the middle of a report. */
+/** A server whose handler pauses in the middle of a report. */
 function reporter(): {
   net: Network;
   server: Server<string, string>;
@@ -404,7 +404,7 @@ function reporter(): {
   return { net, server, report, process: new EventEmitter(), rest };
 }
 
-/** How many lines of a report of 300 a program has sent to a peer that began to read after the program had ended. */
+/** Runs a program that sends 300 lines to a peer that reads late, and returns how many lines arrive. */
 async function reportOf(code: string): Promise<number> {
   const sockets: net.Socket[] = [];
   const server = await rawServer(tcp, (socket) => {

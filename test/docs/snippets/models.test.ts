@@ -28,7 +28,7 @@ const sendToOfTheLibrary = sendTo;
 const runs = { numRuns: 20 };
 const texts = (): fc.Arbitrary<string[]> => fc.array(fc.stringMatching(/^[a-z]{1,40}$/), { maxLength: 30 });
 
-/** The events of one channel whose peer sends `values`. */
+/** A Flow that emits `values`, sent by a peer. */
 async function flowOf(values: readonly string[]): Promise<Flow<string>> {
   const { connection, peer } = await pair();
   for (const value of values) peer.data.next(value);
@@ -160,7 +160,7 @@ describe('the models of the paced operators', () => {
     );
   });
 
-  it('F6: mergeMapPaced emits what its model emits, and never runs more at once', async () => {
+  it('F6: mergeMapPaced emits what its model emits, and never runs more inner sources at once', async () => {
     async function mergeMapPaced<T, R>(
       flow: Flow<T>,
       project: (value: T, index: number) => Observable<R>,
@@ -211,7 +211,7 @@ describe('the models of the paced operators', () => {
   });
 });
 
-describe('the model of relay', () => {
+describe('relay and its model', () => {
   async function relay(a: Channel<Buffer, Bytes>, b: Channel<Buffer, Bytes>): Promise<void> {
     const pass = async (from: Flow<Buffer>, to: Channel<unknown, Bytes>) => {
       await lastValueFrom(from.pipe(sendTo(to)), { defaultValue: undefined }); // an error of `from` fails `to`
@@ -225,7 +225,7 @@ describe('the model of relay', () => {
     ['the library', (a, b) => lastValueFrom(relayOfTheLibrary(a, b), { defaultValue: undefined })],
   ];
 
-  it.each(relays)('K6: forwards everything and both ends: %s', async (_, relay) => {
+  it.each(relays)('K6: forward all data and the end of each direction: %s', async (_, relay) => {
     const echo = await rawServer(tcp, (socket) => socket.pipe(socket));
     const { address } = await serverAt(tcp, async ({ data }) => {
       await relay(data, connect(echo, { halfOpen: true }).data);
@@ -236,7 +236,7 @@ describe('the model of relay', () => {
     expect((await received).toString()).toBe('hello');
   });
 
-  it.each(relays)('K6: fails the other connection with ERR_HANDLER when one fails: %s', async (_, relay) => {
+  it.each(relays)('K6: fail the other connection with ERR_HANDLER when one connection fails: %s', async (_, relay) => {
     const cutter = await rawServer(tcp, (socket) => socket.resetAndDestroy());
     let failure: unknown;
     let end: unknown;
@@ -249,7 +249,7 @@ describe('the model of relay', () => {
     const client = await rawClient(address);
     await expect(readAll(client)).rejects.toThrow('ECONNRESET');
     expect(end).toMatchObject({ code: 'ERR_HANDLER', cause: { code: 'ECONNRESET' } });
-    // Either the error itself, or the error of this side, which has failed because of it.
+    // `failure` is the error of the reset connection, or an error of the other connection that it has caused.
     expect([failure, (failure as Error).cause]).toContainEqual(expect.objectContaining({ code: 'ECONNRESET' }));
   });
 });

@@ -140,14 +140,14 @@ describe('the models of the other codecs', () => {
   });
 });
 
-describe('the examples of the other codecs', () => {
-  it('options', () => {
+describe('the examples of the other codecs show how to', () => {
+  it('set options', () => {
     expect(encodeOne(delimited('|', delimitedOptions()), 'x'.repeat(4_096)).length).toBe(4_097);
     expect(encodeOne(netstring(netstringOptions()), 'x'.repeat(4_096)).length).toBe(4_102);
     expect(encodeOne(jsonLines(jsonOptions()), 'x'.repeat(1_048_574)).length).toBe(1_048_577);
   });
 
-  it('delimited', async () => {
+  it('receive with delimited', async () => {
     const { connect, console, peer } = network();
     const client = connect('unix:/run/app.sock', { codec: delimited('\0') });
     client.data.subscribe((field) => console.log(field.toString()));
@@ -156,7 +156,7 @@ describe('the examples of the other codecs', () => {
     expect(console.written).toEqual(['one', 'two']);
   });
 
-  it('fixedLength', async () => {
+  it('receive with fixedLength', async () => {
     const { connect, console, peer } = network();
     const client = connect('tcp://localhost:7000', { codec: fixedLength(4) });
     client.data.subscribe((sample) => console.log(sample.readInt32BE(0)));
@@ -165,7 +165,7 @@ describe('the examples of the other codecs', () => {
     expect(console.written).toEqual([258, -1]);
   });
 
-  it('jsonLines', async () => {
+  it('send with jsonLines', async () => {
     const { connect, received } = network();
     const client = connect('tcp://localhost:7000', { codec: jsonLines<{ level: number }>() });
     client.data.next({ level: 7 }); // {"level":7}
@@ -173,7 +173,7 @@ describe('the examples of the other codecs', () => {
     expect(await received()).toBe('{"level":7}\n');
   });
 
-  it('netstring', async () => {
+  it('send with netstring', async () => {
     const { connect, received } = network();
     const client = connect('unix:/run/scgi.sock', { codec: netstring() });
     client.data.next('hello'); // 5:hello,
@@ -181,7 +181,7 @@ describe('the examples of the other codecs', () => {
     expect(await received()).toBe('5:hello,');
   });
 
-  it('text', async () => {
+  it('receive with text', async () => {
     const { connect, console, peer } = network();
     const process = { stdout: { write: (some: string) => console.log(some) } };
     const client = connect('tcp://localhost:7000', { codec: text() });
@@ -191,7 +191,7 @@ describe('the examples of the other codecs', () => {
     expect(console.written).toEqual(['é']);
   });
 
-  it('mapCodec', () => {
+  it('convert values with mapCodec', () => {
     const dates = mapCodec(
       lines(),
       (line) => new Date(line),
@@ -219,7 +219,7 @@ function jsonOptions(): JsonLinesOptions {
 
 const withoutLeft = <T>({ messages, error }: Received<T>): Omit<Received<T>, 'left'> => ({ messages, error });
 
-/** A network for one example: `connect` also starts a server without a codec, and `console` records the output. */
+/** A network for one example. `connect` also starts a server without a codec. `console` records the output. */
 function network() {
   const transport = memoryTransport();
   const peers = new ReplaySubject<library.Connection>(1);
@@ -233,9 +233,7 @@ function network() {
       });
       return library.connect(address, { transport, ...options });
     },
-    /** The server's end. */
     peer: () => firstValueFrom(peers),
-    /** The first chunk that the server receives. */
     received: () => firstValueFrom(peers.pipe(concatMap(({ data }) => data))).then(String),
     console: {
       written,

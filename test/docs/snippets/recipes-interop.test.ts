@@ -33,8 +33,8 @@ function shown(): { show: (value: string) => void; first: Promise<string> } {
   return { show, first };
 }
 
-describe('compression, in the recipes', () => {
-  it('works while reading a file, and a missing file is an incident', async () => {
+describe('the recipe for compression', () => {
+  it('compresses a file while it is read, and reports a missing file as an incident', async () => {
     const folder = await freshFolder();
     const source = join(folder, 'source');
     const content = 'a line\n'.repeat(100_000);
@@ -55,8 +55,8 @@ describe('compression, in the recipes', () => {
   });
 });
 
-describe('foreign streams, in the recipes', () => {
-  it('a child process, and the web', async () => {
+describe('the recipes for foreign streams', () => {
+  it('connect a child process and web streams', async () => {
     const { connection: peer, peer: connection } = await pair();
     peer.bytes.next('pear\nfig\n');
     peer.data.complete();
@@ -71,8 +71,8 @@ describe('foreign streams, in the recipes', () => {
   });
 });
 
-describe('web servers and clients, in the recipes', () => {
-  it('node:http, with ws on it', async () => {
+describe('the recipes for web servers and clients', () => {
+  it('run node:http with ws on it', async () => {
     const { listen, connect } = network();
 
     const web = createServer((request, response) => response.end(`you want ${request.url}\n`));
@@ -114,7 +114,7 @@ describe('web servers and clients, in the recipes', () => {
     sockets.close();
   });
 
-  it('node:https', async () => {
+  it('send a request with node:https', async () => {
     const web = createServer((request, response) => response.end(`you want ${request.url}\n`));
     const { address, server } = await serverAt(tcp, (connection) => web.emit('connection', toNodeStream(connection)), {
       tls: identity,
@@ -134,7 +134,7 @@ describe('web servers and clients, in the recipes', () => {
     await server.shutdown();
   });
 
-  it('node:http2', async () => {
+  it('run node:http2', async () => {
     const { listen, connect } = network();
     const server = listen('unix:/tmp/h2.sock');
 
@@ -153,7 +153,7 @@ describe('web servers and clients, in the recipes', () => {
     await new Promise((resolve) => session.once('close', resolve));
   });
 
-  it('NestJS', async () => {
+  it('run a NestJS application', async () => {
     class NewsController {
       news(): string {
         return 'news of Nest';
@@ -193,8 +193,8 @@ describe('web servers and clients, in the recipes', () => {
   });
 });
 
-describe('logs, in the recipes', () => {
-  it('pino', async () => {
+describe('the recipe for logs', () => {
+  it('sends the log of pino', async () => {
     const { listen, connect } = network();
     const report = ignore; // the test ends with an error
 

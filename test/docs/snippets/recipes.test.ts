@@ -31,8 +31,8 @@ import { freshFolder, tcp } from '../../support/transport/places.js';
 import { acceptedAt, pairAt } from '../../support/connection/connected-pairs.js';
 import { until } from '../../support/scheduling/event-loop.js';
 
-describe('heartbeats, in the recipes', () => {
-  it('notice a hanging server, and reconnect', () => {
+describe('the recipes for heartbeats', () => {
+  it('notice a hanging server and reconnect', () => {
     const seen: string[] = [];
     const show = (line: string): void => void seen.push(`${asyncScheduler.now()} ${line}`);
     const report = (error: unknown): void => void seen.push(String(error));
@@ -43,7 +43,7 @@ describe('heartbeats, in the recipes', () => {
       const serving = hanging.subscribe(({ data }) => {
         data.next(`hello ${++accepted}`);
         const pongs = data.pipe(map(() => 'pong'));
-        // The first connection answers twice, then is silent.
+        // The server stops answering on the first connection after two answers.
         (accepted === 1 ? pongs.pipe(take(2)) : pongs).subscribe((pong) => data.next(pong));
       });
 
@@ -90,8 +90,8 @@ describe('heartbeats, in the recipes', () => {
   });
 });
 
-describe('connections, in the recipes', () => {
-  it('are upgraded to TLS', async () => {
+describe('the recipes for connections', () => {
+  it('upgrade a connection to TLS', async () => {
     const { key, cert } = identity;
     const answer = (line: string): string => line.toUpperCase();
 
@@ -125,7 +125,7 @@ describe('connections, in the recipes', () => {
     expect([clear, encrypted]).toEqual(['ONE\ngo ahead\n', 'TWO\n']);
   });
 
-  it('are relayed', async () => {
+  it('relay a connection', async () => {
     const { listen, connect } = network();
     const report = (error: unknown): void => expect.fail(String(error));
     const app = listen('unix:/tmp/app.sock', { codec: lines() });
@@ -144,7 +144,7 @@ describe('connections, in the recipes', () => {
   });
 });
 
-describe('accepting exactly one connection, in the recipes', () => {
+describe('the recipe for accepting exactly one connection', () => {
   interface Expected {
     readonly address: Address;
     readonly arrival: Promise<Connection>;
@@ -177,13 +177,13 @@ describe('accepting exactly one connection, in the recipes', () => {
     if (!(error instanceof SocketError) || error.code !== 'EADDRINUSE') throw error;
   }
 
-  it('comes from the one peer, and nobody else is admitted', async () => {
+  it('accepts one connection of the expected peer, and refuses all others', async () => {
     const taken = net.createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => void taken.close());
     const { port } = taken.address() as net.AddressInfo;
 
-    // The first port is taken, and one of the next is free.
+    // The first port is taken, so the server listens on the next free one.
     const { address, arrival } = await acceptOnce('127.0.0.1', '127.0.0.2', port, port + 100);
     const dial = (localAddress: string): net.Socket => {
       const socket = net.connect({ port: (address as { port: number }).port, host: '127.0.0.1', localAddress });
@@ -202,7 +202,7 @@ describe('accepting exactly one connection, in the recipes', () => {
   });
 });
 
-describe('a body of a known size, in the recipes', () => {
+describe('the recipe for a body of a known size', () => {
   async function sendFile({ bytes }: Connection, path: string): Promise<void> {
     const { size } = await stat(path);
     bytes.next(`${size}\n`);
@@ -218,7 +218,7 @@ describe('a body of a known size, in the recipes', () => {
     await rename(`${path}.part`, path);
   }
 
-  it('arrives unchanged, one file after another', async () => {
+  it('sends one file after another without a change', async () => {
     const folder = await freshFolder();
     const { near, far } = await pairAt(tcp);
     for (const [index, content] of [randomBytes(3_000_000), Buffer.alloc(0), randomBytes(1)].entries()) {
@@ -229,7 +229,7 @@ describe('a body of a known size, in the recipes', () => {
     }
   });
 
-  it('is refused if its size is invalid, and gets no name if it is cut off', async () => {
+  it('refuses an invalid size, and gives no name to an upload that is cut off', async () => {
     const folder = await freshFolder();
     const receive = async (bytes: string, copy: string): Promise<void> => {
       const { near, raw } = await acceptedAt(tcp);
@@ -244,15 +244,15 @@ describe('a body of a known size, in the recipes', () => {
   });
 });
 
-describe('a pool of workers, in the recipes', () => {
-  it('gives every job to one worker, and the job of a dead worker to the next one', async () => {
+describe('the recipe for a pool of workers', () => {
+  it('gives each job to one worker, and the job of a dead worker to the next one', async () => {
     const { listen, connect } = network();
     const jobs = Array.from({ length: 20 }, (_, index) => `job ${index}`);
     const results = new Map<string, string>();
     const report = (error: unknown): void => expect.fail(String(error));
     let calculated = 0;
     const calculate = async (job: string): Promise<string> => {
-      // One worker leaves with its job.
+      // One worker fails during its job.
       if (++calculated === 5) throw new Error('out of order');
       return job.toUpperCase();
     };
@@ -282,8 +282,8 @@ describe('a pool of workers, in the recipes', () => {
   });
 });
 
-describe('compression, in the recipes', () => {
-  it('is undone while writing to a file', async () => {
+describe('the recipe for decompression', () => {
+  it('decompresses while it writes to a file', async () => {
     const content = randomBytes(100_000).toString('hex');
     const copy = join(await freshFolder(), 'copy');
     const { listen, connect } = network();
@@ -298,8 +298,8 @@ describe('compression, in the recipes', () => {
   });
 });
 
-describe('virtual time, in the recipes', () => {
-  it('passes instantly', () => {
+describe('the recipe for virtual time', () => {
+  it('runs instantly', () => {
     const seen: string[] = [];
 
     new TestScheduler(assert.deepEqual).run(() => {

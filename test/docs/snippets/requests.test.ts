@@ -19,14 +19,14 @@ import { recordingConsole } from '../../support/recording/recording-console.js';
 import { record } from '../../support/recording/record.js';
 import { until } from '../../support/scheduling/event-loop.js';
 
-/** The peer answers each line with the result of `answer`. */
+/** Makes the peer answer each line with the result of `answer`. */
 function answering({ data }: Connection<string, string>, answer = (line: string): string => line.toUpperCase()): void {
   const received = record(data, (line) => data.next(answer(line)));
   void received.end().then(() => data.complete());
 }
 
-describe('the examples of "Requests and answers"', () => {
-  it('in order', async () => {
+describe('the examples of "Requests and answers" show how to', () => {
+  it('ask in order', async () => {
     const { connection, peer } = await pair();
     answering(peer);
 
@@ -36,7 +36,7 @@ describe('the examples of "Requests and answers"', () => {
     expect([first, second]).toEqual(['ONE', 'TWO']);
   });
 
-  it('with ids, and with events', async () => {
+  it('ask with ids and receive events', async () => {
     interface Message {
       readonly id?: number;
       readonly method?: string;
@@ -157,7 +157,7 @@ describe('the examples of "Requests and answers"', () => {
 });
 
 describe('the examples of requests', () => {
-  it('ask', async () => {
+  it('show how to ask with an id', async () => {
     interface Message {
       readonly id?: number;
       readonly method?: string;
@@ -182,7 +182,7 @@ describe('the examples of requests', () => {
     ]);
   });
 
-  it('name their types', async () => {
+  it('show how to name the types', async () => {
     const options: RequestsOptions = { timeout: 1_000, maxPending: 100 };
     const { connection, peer } = await pair();
     answering(peer, () => '1200');
@@ -203,7 +203,7 @@ describe('the examples of requests', () => {
     }
   });
 
-  it('in order again', async () => {
+  it('show how to ask in order', async () => {
     const { connection, peer } = await pair();
     answering(peer);
     const calls = requests(connection.data);
@@ -211,7 +211,7 @@ describe('the examples of requests', () => {
     expect([first, second]).toEqual(['ONE', 'TWO']);
   });
 
-  it('requests and its model give the same', async () => {
+  it('include a model that behaves like requests', async () => {
     function correlated<In, Out, Id>(channel: Channel<In, Out>, answers: (message: In) => Id | undefined) {
       const waiting = new Map<Id, (answer: In) => void>();
       const events = new Subject<In>();
@@ -244,7 +244,7 @@ describe('the examples of requests', () => {
         peer.data.next(id === undefined ? { text: 'event' } : { id, text: `answer ${id}` });
       }
       const outcome = { answers: await Promise.all(promises), events: await events.count(2) };
-      // In order, because the model handles no errors.
+      // The connection ends cleanly, because the model handles no errors.
       peer.data.complete();
       await connection.close();
       return outcome;

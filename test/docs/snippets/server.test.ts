@@ -18,14 +18,14 @@ import { recordingConsole } from '../../support/recording/recording-console.js';
 import { record } from '../../support/recording/record.js';
 import { turns, until } from '../../support/scheduling/event-loop.js';
 
-/** What a server answers to one line. */
+/** The answer of a server to one line. */
 async function answer({ connect }: Network, address: AddressInput, question: string): Promise<string> {
   const client = connect(address, { codec: lines() });
   client.data.next(question);
   return firstValueFrom(client.data);
 }
 
-describe('the examples of Server', () => {
+describe('the examples of Server show how to', () => {
   it('listen', async () => {
     const net = network();
     const { listen } = net;
@@ -83,7 +83,7 @@ describe('the examples of Server', () => {
     expect(await received.count(3)).toEqual(['three!', 'or!', 'a!']);
   });
 
-  it('report where it listens', async () => {
+  it('report the address of a server', async () => {
     const console = recordingConsole();
     const server = network().listen('tcp://localhost:7000');
     server.listening.subscribe((address) => console.log(`at ${formatAddress(address)}`));
@@ -92,7 +92,7 @@ describe('the examples of Server', () => {
     expect(console.written).toEqual(['at tcp://localhost:7000']);
   });
 
-  it('send to all its clients', async () => {
+  it('send to all clients', async () => {
     const { client, server } = await pair();
     const received = record(client.data);
     for (const connection of server.connections) connection.data.next('the server will be back in a minute');
@@ -112,7 +112,7 @@ describe('the examples of Server', () => {
     expect(console.written).toEqual(['ERR_LIMIT_CONNECTIONS', 'a client was reset: maxConnections (1) is reached']);
   });
 
-  it('shut down', async () => {
+  it('shut a server down', async () => {
     const { server, connection } = await pair();
     const connections = record(server);
     await server.shutdown({ deadline: 1_000 });
@@ -120,7 +120,7 @@ describe('the examples of Server', () => {
     expect(await firstValueFrom(connection.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('shut down at the end of a block', async () => {
+  it('shut a server down at the end of a block', async () => {
     const net = network();
     const { listen } = net;
     let ended: Promise<unknown> | undefined;
@@ -132,7 +132,7 @@ describe('the examples of Server', () => {
     expect(await ended).toBe('complete');
   });
 
-  it('hold', async () => {
+  it('hold a server', async () => {
     const net = network();
     const server = net.listen('memory:held', { codec: lines() });
     server.subscribe(({ data }) => data.subscribe(data));
@@ -150,8 +150,8 @@ describe('the examples of Server', () => {
   });
 });
 
-describe('the examples of the options', () => {
-  it('of both', async () => {
+describe('the examples of the options show how to', () => {
+  it('configure a server and a client alike', async () => {
     const { listen, connect } = network();
     const options: ConnectionOptions<string, string> = { codec: lines(), idleTimeout: 60_000, overflow: 'drop' };
     const server = listen('tcp://localhost:7000', options);
@@ -161,7 +161,7 @@ describe('the examples of the options', () => {
     expect(await firstValueFrom(client.data)).toBe('hello');
   });
 
-  it('of a server', async () => {
+  it('configure a server', async () => {
     const net = network();
     const { listen } = net;
     const options: ListenOptions<string, string> = { codec: lines(), maxConnections: 1_000 };
@@ -170,7 +170,7 @@ describe('the examples of the options', () => {
     expect(await answer(net, 'tcp://0.0.0.0:80', 'hello')).toBe('hello');
   });
 
-  it('of a shutdown', async () => {
+  it('limit the time of a shutdown', async () => {
     const { server, connection } = await pair();
     const options: ShutdownOptions = { deadline: 30_000 };
     await server.shutdown(options);

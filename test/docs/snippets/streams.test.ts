@@ -25,7 +25,7 @@ interface Receives<T> {
   subscribe(observer: Observer<T>): unknown;
 }
 
-/** Everything received, and how it ended. */
+/** Everything that `source` emits, and how it ends. */
 function receivedBy<T>(source: Receives<T>): Promise<{ values: T[]; ending: 'complete' | 'error' }> {
   const values: T[] = [];
   return new Promise((resolve) => {
@@ -37,8 +37,8 @@ function receivedBy<T>(source: Receives<T>): Promise<{ values: T[]; ending: 'com
   });
 }
 
-describe('the model of fromNodeStream', () => {
-  it('I1: sends and receives as the Channel does', async () => {
+describe('the examples of fromNodeStream', () => {
+  it('I1: include a model that behaves like the Channel', async () => {
     const channelOver = (stream: Duplex) => ({
       subscribe: (observer: Observer<Buffer>) => {
         stream.on('data', (chunk: Buffer) => observer.next(chunk));
@@ -74,7 +74,7 @@ describe('the model of fromNodeStream', () => {
     );
   });
 
-  it('I1: sorts with a child process', async () => {
+  it('I1: sort lines with a child process', async () => {
     const console = recordingConsole();
     const child = spawn('sort');
     const sort = fromNodeStream(Duplex.from({ readable: child.stdout, writable: child.stdin }));
@@ -87,8 +87,8 @@ describe('the model of fromNodeStream', () => {
   });
 });
 
-describe('the model of fromWebStreams', () => {
-  it('I1: sends and receives as the Channel does', async () => {
+describe('the examples of fromWebStreams', () => {
+  it('I1: include a model that behaves like the Channel', async () => {
     const channelOver = <In, Out>(
       reader: ReadableStreamDefaultReader<In>,
       writer: WritableStreamDefaultWriter<Out>,
@@ -125,7 +125,7 @@ describe('the model of fromWebStreams', () => {
     );
   });
 
-  it('I1: compresses what a connection receives', async () => {
+  it('I1: compress what a connection receives', async () => {
     const gzip: WebStreams<Uint8Array, Uint8Array> = new CompressionStream('gzip');
     expect(typeof gzip.readable.getReader).toBe('function');
     const { near: connection, raw } = await acceptedAt(tcp);
@@ -138,8 +138,8 @@ describe('the model of fromWebStreams', () => {
   });
 });
 
-describe('the model of toWebStreams', () => {
-  it('I1: reads and writes as the streams do', async () => {
+describe('the examples of toWebStreams', () => {
+  it('I1: include a model that behaves like the streams', async () => {
     function streamsOf<In, Out>(channel: Channel<In, Out>) {
       const values = channel[Symbol.asyncIterator]();
       const readable = new ReadableStream<In>(
@@ -179,7 +179,7 @@ describe('the model of toWebStreams', () => {
     );
   });
 
-  it('I1: decompresses what a connection receives', async () => {
+  it('I1: decompress what a connection receives', async () => {
     const { near: connection, raw } = await acceptedAt(tcp);
     raw.end(gzipSync('hello'));
     const { readable, writable } = toWebStreams(connection.bytes);

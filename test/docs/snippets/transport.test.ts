@@ -72,7 +72,7 @@ const options = {
   family: undefined,
 } satisfies ListenerOptions & DialOptions;
 
-/** Handlers of either kind that only record. */
+/** Handlers of a listener and of a dial that only record. */
 function recorded(): { events: ListenerEvents & DialEvents; written: unknown[]; sockets: TransportSocket[] } {
   const written: unknown[] = [];
   const sockets: TransportSocket[] = [];
@@ -90,7 +90,7 @@ function recorded(): { events: ListenerEvents & DialEvents; written: unknown[]; 
   return { events, written, sockets };
 }
 
-describe('the examples of Transport', () => {
+describe('the examples of Transport show how to', () => {
   it('wrap another transport', async () => {
     const dialled: string[] = [];
     const network = memoryTransport();
@@ -107,7 +107,7 @@ describe('the examples of Transport', () => {
     expect(dialled).toEqual(['memory:nobody']);
   });
 
-  it('an echo', async () => {
+  it('write a transport that echoes', async () => {
     const transport: Transport = {
       checkListen: () => undefined,
       checkConnect: () => undefined,
@@ -129,7 +129,7 @@ describe('the examples of Transport', () => {
     expect(await received.end()).toBe('complete');
   });
 
-  it('dial one', async () => {
+  it('listen and dial', async () => {
     const transport = memoryTransport();
     const { events, written } = recorded();
     transport.checkListen({ transport: 'memory', name: 'echo' }, options);
@@ -304,7 +304,7 @@ describe('the examples of Transport', () => {
     expect(console.written).toEqual([]);
   });
 
-  it('abort a socket', async () => {
+  it('drop a socket', async () => {
     const log: string[] = [];
     const socket: TransportSocket = Object.assign(new EchoSocket(), { drop: () => log.push('dropped') });
     socket.drop?.();
@@ -331,7 +331,7 @@ describe('the examples of Transport', () => {
     expect(log).toEqual(['finished', 'gone', 'hello\n', 'finished', 'taken', 'gone']);
   });
 
-  it('collect a turn', async () => {
+  it('collect the work of a turn', async () => {
     const turns = (): FlushScheduler[] => {
       const early = (): FlushScheduler => {
         const scheduler = new FlushScheduler(queueMicrotask);

@@ -10,8 +10,8 @@ import {
   type SystemErrorCode,
 } from 'rxjs-sockets';
 
-describe('the examples of addresses', () => {
-  it('input', () => {
+describe('the examples of addresses show how to', () => {
+  it('write an address in each form', () => {
     const inputs: AddressInput[] = [
       'tcp://localhost:7000',
       { port: 7000 },
@@ -26,12 +26,12 @@ describe('the examples of addresses', () => {
     ]);
   });
 
-  it('address', () => {
+  it('write a parsed address', () => {
     const address: Address = { transport: 'tcp', host: '127.0.0.1', port: 7000 };
     expect(parseAddress(address)).toEqual(address);
   });
 
-  it('parse', () => {
+  it('parse an address', () => {
     parseAddress('tls://[::1]:443'); // { transport: 'tcp', host: '::1', port: 443, tls: true }
     parseAddress({ port: 7000 }); // { transport: 'tcp', host: '127.0.0.1', port: 7000 }
     parseAddress('unix:@app'); // { transport: 'unix', path: '\0app' }
@@ -40,7 +40,7 @@ describe('the examples of addresses', () => {
     expect(parseAddress('unix:@app')).toEqual({ transport: 'unix', path: '\0app' });
   });
 
-  it('format', () => {
+  it('format an address', () => {
     formatAddress({ transport: 'tcp', host: '::1', port: 443, tls: true }); // 'tls://[::1]:443'
     formatAddress({ transport: 'unix', path: '\0app' }); // 'unix:@app'
     expect(formatAddress({ transport: 'tcp', host: '::1', port: 443, tls: true })).toBe('tls://[::1]:443');
@@ -48,8 +48,8 @@ describe('the examples of addresses', () => {
   });
 });
 
-describe('the examples of errors', () => {
-  it('codes', () => {
+describe('the examples of errors show how to', () => {
+  it('name the types of error codes', () => {
     const codes = (): SocketErrorCode[] => {
       const library = (): LibraryErrorCode => {
         const code: LibraryErrorCode = 'ERR_CLOSED';
@@ -64,19 +64,19 @@ describe('the examples of errors', () => {
     expect(codes()).toEqual(['ERR_CLOSED', 'ECONNREFUSED']);
   });
 
-  it('a retry', () => {
+  it('decide whether to retry', () => {
     const isWorthARetry = (code: SocketErrorCode): boolean => code === 'ECONNREFUSED' || code === 'ERR_TIMEOUT_CONNECT';
     expect(isWorthARetry('ECONNREFUSED')).toBe(true);
     expect(isWorthARetry('ERR_ADDRESS_INVALID')).toBe(false);
   });
 
-  it('explain', () => {
+  it('explain an error', () => {
     const explain = (error: SocketError): string =>
       error.code === 'EADDRINUSE' ? 'another process listens there' : error.message;
     expect(explain(new SocketError('EADDRINUSE', 'listen'))).toBe('another process listens there');
   });
 
-  it('make one', () => {
+  it('throw an error', () => {
     const check = (): never => {
       throw new SocketError('ERR_FRAME_INVALID', 'the checksum is wrong');
     };

@@ -1,4 +1,4 @@
-// Sends lines to its own echo server, and prints how many came back in order: echo.mjs ADDRESS [KEY CERTIFICATE CA].
+// echo.mjs ADDRESS [KEY CERTIFICATE CA]: sends lines to its own echo server, and prints how many return in order.
 import { readFileSync } from 'node:fs';
 import { connect, listen } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';

@@ -1,4 +1,4 @@
-// Prints whether the library's use of Node's internals works in this version, and has not fallen back: inside.mjs ADDRESS [public-api].
+// inside.mjs ADDRESS [public-api]: prints whether the library can use Node's internals in this version.
 import { subscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -27,7 +27,7 @@ const hold = server.hold();
 const where = bound.transport === 'unix' ? { path: bound.path } : { port: bound.port, host: bound.host };
 const clients = Array.from({ length: 5 }, () => net.connect(where));
 await Promise.all(clients.map((client) => once(client, 'connect')));
-// They are connected, so a listener that was not paused would have accepted them.
+// The clients are connected, so a listener that was not paused would have accepted them.
 for (let turn = 0; turn < 100; turn++) await nextTurn();
 result.acceptedWhileHeld = accepted.length;
 hold.release();
@@ -40,7 +40,7 @@ const client = connect(bound, options);
 const echo = firstValueFrom(client.data);
 client.data.next('hello');
 await echo;
-// Bytes that are read directly come without an event.
+// Bytes that are read directly cause no event.
 const readsDirectly = (socket) => socket.bytesRead > 0 && socket.listenerCount('data') === 0;
 result.readsDirectly = { accepted: readsDirectly(accepted.at(-1)), dialled: dialled.map(readsDirectly) };
 console.log(JSON.stringify(result));

@@ -1,4 +1,4 @@
-// Loads every module of the package that needs nothing besides RxJS, as CommonJS does.
+// Loads every entry point that needs only RxJS, as CommonJS does.
 const { listen } = require('rxjs-sockets');
 const { lines } = require('rxjs-sockets/codecs');
 const { toNodeStream } = require('rxjs-sockets/interop');

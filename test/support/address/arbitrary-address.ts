@@ -11,7 +11,7 @@ const fits = (text: string): boolean =>
 const name = (): fc.Arbitrary<string> =>
   fc.string({ unit: 'binary', minLength: 1, maxLength: longestName }).filter(fits);
 
-/** Text that may be the path of a socket file; it often looks like an abstract name. */
+/** A path of a socket file. It often looks like an abstract name. */
 export const filePath = (): fc.Arbitrary<string> =>
   fc
     .oneof(
@@ -21,7 +21,6 @@ export const filePath = (): fc.Arbitrary<string> =>
     )
     .filter((text) => fits(text.startsWith('@') ? `./${text}` : text));
 
-/** 0 to 65,535. */
 export const port = (): fc.Arbitrary<number> => fc.nat(65_535);
 
 /** IPv6 addresses, some of them with a zone. */
@@ -48,7 +47,7 @@ export const address = (): fc.Arbitrary<Address> =>
 
 const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
 
-/** Every form of valid input for `parseAddress`, except services, which depend on the machine. */
+/** Every form of valid input for `parseAddress`, except services, because these depend on the machine. */
 export const addressInput = (): fc.Arbitrary<AddressInput> =>
   fc.oneof(
     address(),

@@ -1,8 +1,6 @@
 import fc from 'fast-check';
 
-/**
- * Sizes of chunks, each at least 1, used over and over: often single bytes, sometimes more than a whole block of lines.
- */
+/** Sizes for `chunksOf`, each at least 1. Many are 1, and some are larger than a block of lines. */
 export const chunkSizes = (): fc.Arbitrary<readonly number[]> =>
   fc.array(
     fc.oneof(
@@ -13,7 +11,7 @@ export const chunkSizes = (): fc.Arbitrary<readonly number[]> =>
     { minLength: 1, maxLength: 12 },
   );
 
-/** Cuts `bytes` into chunks of `sizes`, starting again from the first when they are used up. */
+/** Cuts `bytes` into chunks of `sizes`. After the last size, it starts again with the first one. */
 export function chunksOf(bytes: Buffer, sizes: readonly number[]): Buffer[] {
   const chunks: Buffer[] = [];
   for (let at = 0, index = 0; at < bytes.length; index++) {

@@ -7,7 +7,6 @@ export const outcome = async (connection: Connection<any, any>) => (await firstV
 
 export const digest = (bytes: Buffer): string => createHash('sha1').update(bytes).digest('hex');
 
-/** Runs `work` once in each turn of the event loop. */
 export function setImmediateLoop(work: () => void): Pick<Subscription, 'unsubscribe'> {
   let stopped = false;
   const loop = (): void => {

@@ -26,7 +26,7 @@ export async function rawAccepting(place: Place, handler: (socket: net.Socket) =
   return { address, accepted };
 }
 
-/** An address at this place where nobody listens. */
+/** An address at this place without a listener. */
 export async function deadAddress(place: Place): Promise<Address> {
   const { address, subscription } = await serverAt(place, () => undefined);
   subscription.unsubscribe();
@@ -37,7 +37,6 @@ export const echo = (connection: Connection): void => {
   connection.bytes.subscribe(connection.bytes);
 };
 
-/** Reads everything. */
 export const discard = (connection: Connection): void => {
   connection.bytes.subscribe({ error: () => undefined });
 };

@@ -12,14 +12,13 @@ import {
   type Shown,
 } from '../../../src/client/session-phases.js';
 
-/** A connection, as the reducer sees it: something to compare, and what it holds for its readers. */
 class FakeConnection {
   bytes = 0;
   isRead = false;
   readonly readers = new Set<FakeReader>();
   isRetired = false;
   isGone = false;
-  /** Whether its readers have left because nothing more can be read from it. */
+  /** Whether its readers have left because there is nothing more to read. */
   isDropped = false;
   /** Whether a reader was notified of its end. */
   isConcluded = false;
@@ -30,7 +29,7 @@ class FakeReader {
   ends = 0;
 }
 
-/** A watcher, which checks the grammar K2. */
+/** A watcher that checks the order of the states (K2). */
 class FakeWatcher {
   last: Shown<FakeConnection> | undefined;
   isOver = false;
@@ -47,7 +46,6 @@ type State = SessionState<FakeConnection, FakeReader, FakeWatcher>;
 type Event = SessionEvent<FakeConnection, FakeReader, FakeWatcher>;
 type Action = SessionAction<FakeConnection, FakeReader, FakeWatcher>;
 
-/** What can happen to a session. */
 export const operations = [
   'watch',
   'unwatch',
@@ -71,22 +69,19 @@ export const operations = [
   'stale event',
 ] as const;
 
-/** What happens, and to which of several. */
+/** An operation. `index` chooses one of several subscribers or connections. */
 export interface Step {
   readonly does: (typeof operations)[number];
   readonly index: number;
-  /** What the next notified subscriber does. */
+  /** The operation that the next notified subscriber performs. */
   readonly within?: (typeof operations)[number] | undefined;
 }
 
 const address = { transport: 'tcp', host: '::1', port: 1 } as const;
-/** The transitions that all drivers have taken. */
 export const transitions = new TransitionTable();
 const failure = new SocketError('ECONNRESET', 'reset');
 
-/**
- * A driver without I/O: it performs the actions on fakes, and checks that each is in its place and has its counterpart.
- */
+/** A driver without I/O. It performs the actions on fakes, and checks that each is allowed and has its counterpart. */
 export class SessionDriver {
   state: State;
   within: Step['within'];
@@ -205,7 +200,7 @@ export class SessionDriver {
         this.dispatch({ type: 'failed', error: failure });
         break;
       case 'client is destroyed':
-        // A client that was destroyed is closed until its connection is gone: a new reader is notified of its end.
+        // A destroyed client stays closed until its connection has closed: new readers are notified of the end.
         for (const each of this.connections) each.isConcluded &&= each.isGone;
         this.dispatch({ type: 'destroyed', error: failure, reason: 'enough' });
         break;
@@ -240,7 +235,7 @@ export class SessionDriver {
     this.dispatch({ type: 'closed', connection, error: connection.error, uptime });
   }
 
-  /** Events of an attempt or a wait that was given up have no effect. */
+  /** Reports an event of an attempt or a wait that was given up. It must have no effect. */
   private beLate(dial: number): void {
     const before = this.state;
     const events: Event[] = [
@@ -259,7 +254,7 @@ export class SessionDriver {
   private dispatch(event: Event): void {
     const before = this.state;
     const step = reduce(this.state, event, this);
-    // The same input gives the same output, and no input is changed.
+    // The reducer gives the same output for the same input, and changes no input.
     expect(reduce(this.state, event, this)).toEqual(step);
     const after = (this.state = frozen(step.state));
     transitions.check(before, event, step);
@@ -274,7 +269,7 @@ export class SessionDriver {
   private perform(action: Action): void {
     switch (action.do) {
       case 'dial':
-        // One attempt, one wait or one connection at a time.
+        // Only one attempt, one wait or one connection may exist at a time.
         expect(this.work).toBe('none');
         this.work = 'attempt';
         break;
@@ -369,7 +364,7 @@ export class SessionDriver {
     }
   }
 
-  /** Keeps the order, although a watcher may cause the next state before others have been notified of this one. */
+  /** Publishes a state. Keeps the order even if a watcher causes the next state before others are notified. */
   private publish(watchers: readonly FakeWatcher[], shown: Shown<FakeConnection>): void {
     for (const watcher of watchers) this.unpublished.push([watcher, shown]);
     for (let next = this.unpublished.shift(); next !== undefined; next = this.unpublished.shift()) {
@@ -387,7 +382,7 @@ export class SessionDriver {
     }
   }
 
-  /** Fails a connection: its readers are notified at once, unless they continue with the next connection. */
+  /** Fails a connection. Its readers are notified at once, unless they continue with the next connection. */
   private abort(connection: FakeConnection, error: SocketError): void {
     if (connection.isGone) return;
     connection.error ??= error;
@@ -414,7 +409,7 @@ export class SessionDriver {
     if (within !== undefined) this.take(within, 0);
   }
 
-  /** The invariants between any two steps. */
+  /** Checks the invariants between two steps. */
   check(): void {
     const { state } = this;
     const isIdle = state.phase === 'idle';
@@ -429,21 +424,20 @@ export class SessionDriver {
       waiting: ['wait', 'waiting'],
     }[state.phase];
     expect(wanted).toContain(this.work);
-    // The last state that each watcher was notified of is the current state.
     if (!isIdle) for (const watcher of state.watchers) expect(watcher.last).toBe(state.shown);
     // A watcher that is not in the state has left, or was notified of the end.
     for (const watcher of this.watchers) expect(watcher.isOver).toBe(!state.watchers.includes(watcher));
     expect(new Set(state.toRead.map(({ connection }) => connection)).size).toBe(state.toRead.length);
-    // Each reader reads the first connection, waits for the next one, or, without a connection, for an attempt.
+    // Each reader reads the first connection, or waits for the next connection or for an attempt.
     const first = state.toRead[0]?.connection;
     for (const reader of state.readers) {
       if (first === undefined) expect(isIdle).toBe(false);
       else if (first.isRead || first.isDropped) {
-        // It may wait until the others have left a connection whose end one of them was notified of.
+        // A reader may wait until the last reader has left this connection, after its end.
         if (isIdle) expect(first.readers.size).toBeGreaterThan(0);
       } else expect(first.readers).toContain(reader);
     }
-    // Only the connection at the front has readers.
+    // Only the first connection has readers.
     for (const connection of this.connections) {
       for (const reader of connection.readers) {
         expect(connection).toBe(state.toRead[0]?.connection);

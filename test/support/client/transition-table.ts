@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 
-/** A state, an event or a step, as far as the table shows it. */
+/** A state, an event or a step in the form of the table. */
 interface Shown {
   readonly phase: string;
 }
@@ -9,7 +9,7 @@ interface Shown {
 interface Row {
   readonly states: readonly string[];
   readonly events: readonly string[];
-  /** Undefined: the same as before. */
+  /** `undefined` if the phase stays the same. */
   readonly next: string | undefined;
   readonly actions: readonly string[];
   readonly text: string;
@@ -17,7 +17,7 @@ interface Row {
 
 const phases = ['idle', 'connecting', 'preparing', 'connected', 'disconnected', 'waiting'];
 
-/** The table in the comment of `session-reducer.ts`, compared with what the reducer does. */
+/** The table in the comment of `session-reducer.ts`. It is compared with the steps of the reducer. */
 export class TransitionTable {
   private readonly rows: readonly Row[] = readRows();
   private readonly taken = new Map<Row, Set<string>>();
@@ -46,7 +46,7 @@ export class TransitionTable {
     }
   }
 
-  /** Returns the rows, and the actions in rows, that no step so far has needed. */
+  /** Returns the rows and the actions of the table that no step so far has needed. */
   unused(): readonly string[] {
     return this.rows.flatMap((row) => {
       const taken = this.taken.get(row);

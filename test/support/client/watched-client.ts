@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest';
 import { type Recording, record } from '../recording/record.js';
 import type { Place } from '../transport/places.js';
 
-/** A function that makes clients for servers at this place. */
+/** Returns a function that makes clients for servers at this place. */
 export function dialler(place: Place) {
   return <In = Buffer, Out = Uint8Array | string>(
     address: Address,

@@ -3,10 +3,7 @@ import type { ByteQueue } from '../../../src/bytes/byte-queue.js';
 import { SocketError, type SocketErrorCode } from '../../../src/errors/socket-error.js';
 import { ChunkQueue } from '../../../src/bytes/chunk-queue.js';
 
-/**
- * The result of a stream: its messages in order, the code of the error that ended it, and how many bytes were not
- * consumed.
- */
+/** The decoded messages, the code of the error that ended the stream, and how many bytes were left in the queue. */
 export interface Received<T> {
   readonly messages: readonly T[];
   readonly error: SocketErrorCode | undefined;

@@ -26,7 +26,6 @@ function mapCodecOfLines<T>(decode: (line: string) => T, encode: (value: T) => s
   };
 }
 
-/** Frames of `size` bytes each. */
 export function fixed(size: number): Codec<Buffer, Uint8Array> {
   return {
     decoder: () => ({ decode: (bytes) => (bytes.length < size ? undefined : bytes.take(size)) }),

@@ -30,7 +30,7 @@ export async function serverAt<In = Buffer, Out = Uint8Array | string>(
   return { server, address: await bound, subscription };
 }
 
-/** A client of the library and its connection; both end with the test. */
+/** A client of the library and its connection. Both end with the test. */
 export async function clientAt<In = Buffer, Out = Uint8Array | string>(
   place: Place,
   address: Address,
@@ -54,7 +54,7 @@ export async function clientAt<In = Buffer, Out = Uint8Array | string>(
   return { client, connection };
 }
 
-/** A server and a client of the library that are connected to each other. */
+/** A connected server and client of the library. */
 export async function pairAt<In = Buffer, Out = Uint8Array | string>(
   place: Place,
   options: ListenOptions<In, Out> & ConnectOptions<In, Out> = {},

@@ -6,26 +6,23 @@ import { authority, type Identity, server as identity } from '../transport/node/
 import { type Place, realPlaces } from '../transport/places.js';
 import { acceptedAt, dialledAt } from './connected-pairs.js';
 
-/** What a client trusts, and what a server presents. */
 export const asClient = { ca: authority, servername: 'localhost' };
 export const asServer: Identity = identity;
 
-/** The library's role on a connection that starts TLS; the plain socket at its other end has the other role. */
+/** The library's role on a connection that starts TLS. The plain socket at the other end has the other role. */
 export interface Side {
   readonly name: string;
   readonly role: 'accepted' | 'dialled';
   readonly place: Place;
-  /** The options for the library's side. */
   readonly options: StartTlsOptions;
   /** A connection of the library, and the plain socket at its other end. */
   pair<In = Buffer, Out = Uint8Array | string>(
     options?: object,
   ): Promise<{ near: Connection<In, Out>; raw: net.Socket }>;
-  /** Starts TLS on the plain socket. */
   begin(raw: net.Socket, options?: object): tls.TLSSocket;
 }
 
-/** Both roles over TCP and unix sockets: the accepting side is TLS's server, the dialling side its client. */
+/** Both roles over TCP and unix sockets. The accepting side is the TLS server, the dialling side the TLS client. */
 export const sides: readonly Side[] = realPlaces.flatMap((place): Side[] => [
   {
     name: `accepted over ${place.name}`,
@@ -45,12 +42,10 @@ export const sides: readonly Side[] = realPlaces.flatMap((place): Side[] => [
   },
 ]);
 
-/** Starts TLS on a plain socket, as its client. */
 export function beginAsClient(raw: net.Socket, options: tls.ConnectionOptions = {}): tls.TLSSocket {
   return quiet(tls.connect({ socket: raw, ...asClient, ...options }));
 }
 
-/** Starts TLS on a plain socket, as its server. */
 export function beginAsServer(raw: net.Socket, options: tls.TLSSocketOptions = {}): tls.TLSSocket {
   return quiet(new tls.TLSSocket(raw, { isServer: true, ...asServer, ...options }));
 }
@@ -64,7 +59,7 @@ export function secured(socket: tls.TLSSocket): Promise<void> {
   });
 }
 
-/** A connection of the library on which TLS was started, and the plain socket of `node:tls` at its other end. */
+/** A connection of the library that has started TLS, and the `node:tls` socket at its other end. */
 export async function startedAt<In = Buffer, Out = Uint8Array | string>(
   side: Side,
   options?: object,
@@ -77,7 +72,7 @@ export async function startedAt<In = Buffer, Out = Uint8Array | string>(
   return { near, raw, peer, info };
 }
 
-/** How a handshake ended: the rejection of its promise, and what `closed` emits. */
+/** How a handshake failed: the rejection of its promise, and the outcome that `closed` emits. */
 export async function failureOf(
   started: Promise<TlsInfo>,
   near: Connection<any, any>,

@@ -23,7 +23,7 @@ export function named(blocks: readonly string[]): Map<string, string> {
   );
 }
 
-/** The compiler's messages for these programs, as strict as in this project; they can import each other. */
+/** Compiles programs as strictly as this project, and returns the messages. The programs can import each other. */
 export function typeErrors(programs: ReadonlyMap<string, string>): string[] {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile) as { config: unknown };
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);

@@ -1,4 +1,4 @@
-/** A page without its code, in which a bracket is not a link and a # not a heading. */
+/** A page without its code, where a bracket is not a link and a # is not a heading. */
 function prose(page: string): string {
   return page.replace(/^```.*?^```$/gms, '').replace(/`[^`\n]*`/g, (code) => code.replace(/[[\](){}<>]/g, ''));
 }
@@ -12,7 +12,7 @@ export function linksOf(page: string): string[] {
   return [...inline, ...definitions, ...html].map(([, link = '']) => link);
 }
 
-/** The anchors that GitHub and npm give to the headings of a page; repeated ones are numbered. */
+/** The anchors that GitHub and npm give to the headings of a page. Repeated anchors are numbered. */
 export function anchorsOf(page: string): string[] {
   const seen = new Map<string, number>();
   return Array.from(prose(page).matchAll(/^#{1,6} +(.+?) *#*$/gm), ([, heading = '']) => {

@@ -1,6 +1,6 @@
 import { SocketError } from '../../../src/errors/socket-error.js';
 
-/** The SocketError that `act` throws; another Error if it throws none. */
+/** Returns the SocketError that `act` throws, and rethrows any other error. */
 export function refusal(act: () => unknown): SocketError {
   try {
     act();

@@ -1,6 +1,6 @@
 import { Observable, type OperatorFunction } from 'rxjs';
 
-/** An operator as users write one, without lift. */
+/** A user's operator, written without `lift`. */
 export const shout: OperatorFunction<string, string> = (source) =>
   new Observable((subscriber) =>
     source.subscribe({ ...forward(subscriber), next: (line) => subscriber.next(`${line}!`) }),

@@ -1,6 +1,6 @@
 import { defer, finalize, Observable, Subject } from 'rxjs';
 
-/** Inner sources that the test ends: how many run, and the most that ever ran at once. */
+/** Inner sources that the test ends. It counts how many run, and the most that ever ran at once. */
 export class Jobs<R = string> {
   running = 0;
   most = 0;

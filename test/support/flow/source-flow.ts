@@ -2,7 +2,7 @@ import type { Subscriber, TeardownLogic } from 'rxjs';
 import { Flow, type Hold } from 'rxjs-sockets';
 import { type FlowSource, Multicast } from '../../../src/flow/multicast.js';
 
-/** A hot Flow that the test feeds; it buffers values while it is held or has no subscriber. */
+/** A hot Flow that the test feeds. It buffers values while it is held or has no subscriber. */
 export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
   /** Values that were pushed but not yet emitted. */
   readonly waiting: T[] = [];
@@ -16,7 +16,6 @@ export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
     this.waiting.push(...values);
   }
 
-  /** Whether the Flow is held. */
   get held(): boolean {
     return this.multicast.held;
   }
@@ -35,7 +34,6 @@ export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
     return flow;
   }
 
-  /** Adds values, and emits them unless the Flow is held or has no subscriber. */
   push(...values: T[]): void {
     this.waiting.push(...values);
     this.multicast.drain();
@@ -72,7 +70,7 @@ export class SourceFlow<T> extends Flow<T> implements FlowSource<T> {
   }
 
   heldChanged(): void {
-    // There is nothing to read.
+    // This source reads nothing.
   }
 
   ended(): void {

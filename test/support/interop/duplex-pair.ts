@@ -14,7 +14,7 @@ class End extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    // A pipe copies what is written.
+    // Like a pipe, this copies the written bytes.
     if (this.other?.push(Buffer.from(chunk)) === true) done();
     else this.proceed = done;
   }
@@ -25,7 +25,7 @@ class End extends Duplex {
   }
 }
 
-/** Two connected streams, like those of Node 22's `duplexPair`; destroyed at the end of the test. */
+/** Two connected streams, like `duplexPair` of Node 22. They are destroyed at the end of the test. */
 export function duplexPair(): [near: Duplex, far: Duplex] {
   const [near, far] = [new End(), new End()];
   near.other = far;

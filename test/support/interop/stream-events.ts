@@ -1,6 +1,5 @@
 import type { Duplex } from 'node:stream';
 
-/** The events that a stream has emitted so far. */
 export function eventsOf(stream: Duplex): string[] {
   const events: string[] = [];
   for (const event of ['connect', 'ready', 'end', 'finish', 'timeout']) stream.on(event, () => events.push(event));

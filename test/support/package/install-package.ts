@@ -18,8 +18,8 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 const env = { ...process.env, npm_config_loglevel: 'error' };
 
 /**
- * The global setup of the tests of what users install: packs the package, and installs it in a separate project with
- * the oldest supported RxJS. This is done once, because two builds at a time would use the same folder.
+ * The global setup of the tests of the packed package. It packs the package, and installs it in a separate project with
+ * the oldest supported RxJS. This happens once, because two builds at a time would use the same folder.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));

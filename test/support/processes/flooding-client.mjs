@@ -1,5 +1,5 @@
-// A peer that writes as fast as it can: node flooding-client.mjs <port|path> <MiB>. It reports to its parent how much the
-// kernel has taken whenever it has to wait, and when everything is written.
+// node flooding-client.mjs <port|path> <MiB>: a peer that writes as fast as it can. Whenever it has to wait, and at the
+// end, it reports to its parent how much the kernel has taken.
 import net from 'node:net';
 
 const [where, amount] = process.argv.slice(2);
@@ -25,7 +25,7 @@ socket.on('error', (error) => {
   process.exit(1);
 });
 process.on('message', () => {
-  // The kernel has taken everything passed to the socket, except what still waits in this process.
+  // The kernel has taken all bytes that are not queued in this process.
   process.send({ written: written * block.length - socket.writableLength });
 });
 socket.on('close', () => {

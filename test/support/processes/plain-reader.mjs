@@ -1,5 +1,5 @@
-// Reads everything that one client sends with plain node:net, on request of the parent, and reports by how many bytes
-// its resident memory grew: node --expose-gc plain-reader.mjs [path].
+// node --expose-gc plain-reader.mjs [path]: reads everything that one client sends, with plain node:net, when its
+// parent asks for it. It reports by how many bytes its resident memory has grown.
 import net from 'node:net';
 
 const [path] = process.argv.slice(2);

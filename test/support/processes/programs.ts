@@ -1,4 +1,4 @@
-/** Programs of other projects with which the services are tested; scripts/install-peers.sh installs them. */
+/** Programs of other projects that test the services. scripts/install-peers.sh installs them. */
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import { describe } from 'vitest';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** Folders with such programs: servers are not in every PATH. */
+/** The folders of these programs. Servers are not in every PATH. */
 const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/lib/postgresql/15/bin'];
 
 function isProgram(path: string): boolean {
@@ -18,14 +18,14 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** The path of a program, or undefined if it is not installed; `lprng/usr/bin/lpr` is one that was unpacked. */
+/** Returns the path of a program, or undefined if it is missing. `lprng/usr/bin/lpr` is unpacked, but not installed. */
 export function peer(program: string): string | undefined {
   const places = program.includes('/') ? [join(root, '.cache/peers')] : folders;
   return places.map((folder) => join(folder, program)).find(isProgram);
 }
 
 /**
- * Describes tests with programs of other projects: they are skipped if one is not installed, and fail then in CI.
+ * Describes tests with programs of other projects. If a program is missing, the tests are skipped, or fail in CI.
  *
  * @param programs - their names; `body` gets their paths in this order
  */

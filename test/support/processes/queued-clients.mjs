@@ -1,6 +1,6 @@
-// Plain clients in a separate process: node queued-clients.mjs WHERE COUNT. They connect one after another, so that the
-// kernel's queue has their order, and each sends its number. At the end the answers are reported, in the order of their
-// arrival.
+// node queued-clients.mjs WHERE COUNT: plain clients in a separate process. They connect one after another, so that the
+// kernel queues them in this order, and each sends its number. At the end, the process reports the answers in the order
+// of their arrival.
 import net from 'node:net';
 
 const [where, count] = process.argv.slice(2);

@@ -2,7 +2,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { onTestFinished } from 'vitest';
 
-/** A program that a test talks to; it ends with the test. */
+/** Starts a program that the test talks to. The program ends with the test. */
 export function run(program: string, ...args: string[]): ChildProcessWithoutNullStreams {
   const child = spawn(program, args);
   child.stdin.on('error', () => undefined);
@@ -15,7 +15,7 @@ export function run(program: string, ...args: string[]): ChildProcessWithoutNull
   return child;
 }
 
-/** Reads the output of `child` until all of it matches. */
+/** Reads the output of `child` until the complete output matches. */
 export async function shows(child: ChildProcessWithoutNullStreams, pattern: RegExp): Promise<RegExpExecArray> {
   let text = '';
   const read = (chunk: unknown): void => {

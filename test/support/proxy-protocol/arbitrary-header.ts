@@ -2,17 +2,17 @@ import fc from 'fast-check';
 import type { Address } from '../../../src/address/address.js';
 import { filePath, port } from '../address/arbitrary-address.js';
 
-/** A header, and the client that it names: `undefined` if the real address applies. */
+/** A header, and the client that it names, or `undefined` if the real address applies. */
 export interface HeaderSample {
   readonly bytes: Buffer;
   readonly remote: Address | undefined;
 }
 
-/** The parts of a header of version 2, each of which may be wrong; by default, a connection from an IPv4 client. */
+/** The parts of a header of version 2. Each part may be wrong. The default is a connection from an IPv4 client. */
 export interface Version2 {
-  /** Version 2 and the command PROXY. */
+  /** By default, version 2 and the command PROXY. */
   readonly command?: number;
-  /** The family and the protocol: a TCP connection over IPv4. */
+  /** The family and the protocol. By default, TCP over IPv4. */
   readonly kind?: number;
   readonly addresses?: Uint8Array;
   /** Type-length-value triples. */
@@ -27,7 +27,6 @@ export const signature = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
 export const someAddresses = Buffer.of(192, 0, 2, 7, 198, 51, 100, 1, 0xc3, 0x50, 0x01, 0xbb);
 export const someRemote: Address = { transport: 'tcp', host: '192.0.2.7', port: 50_000 };
 
-/** Writes a header of version 2. */
 export function version2(parts: Version2 = {}): Buffer {
   const { command = 0x21, kind = 0x11, addresses = someAddresses, triples = [], checksum = false } = parts;
   const rest = Buffer.concat([addresses, ...triples, ...(checksum ? [triple(0x03, Buffer.alloc(4))] : [])]);
@@ -37,7 +36,6 @@ export function version2(parts: Version2 = {}): Buffer {
   return header;
 }
 
-/** Writes one type-length-value triple. */
 export function triple(type: number, value: Uint8Array, length = value.length): Buffer {
   return Buffer.concat([Buffer.of(type, length >> 8, length & 0xff), value]);
 }
@@ -52,7 +50,7 @@ function slowCrc32c(bytes: Uint8Array): number {
   return ~value >>> 0;
 }
 
-/** The 8 numbers of an IPv6 address, many of them 0; sometimes an IPv4-mapped one. */
+/** The 8 numbers of an IPv6 address. Many are 0, and some addresses are IPv4-mapped. */
 export const ipV6Groups = (): fc.Arbitrary<readonly number[]> => {
   const group = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 0xffff }));
   return fc.oneof(
@@ -61,7 +59,7 @@ export const ipV6Groups = (): fc.Arbitrary<readonly number[]> => {
   );
 };
 
-/** Any way to write an IPv6 address: with leading zeros, in upper case, with '::' for some zeros, its end as IPv4. */
+/** An IPv6 address in any notation: with leading zeros, in upper case, with '::', or with an IPv4 end. */
 export const ipV6Text = (groups: readonly number[]): fc.Arbitrary<string> =>
   fc
     .record({ width: fc.integer({ min: 1, max: 4 }), isUpper: fc.boolean(), isDotted: fc.boolean(), gap: fc.nat(7) })
@@ -82,9 +80,7 @@ const dotted = (groups: readonly number[]): string => groups.flatMap((group) => 
 const isMapped = (groups: readonly number[]): boolean =>
   groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff;
 
-/**
- * The canonical form according to RFC 5952, like that of `inet_ntop` but never with an IPv4 end; mapped ones are IPv4.
- */
+/** The canonical form of RFC 5952, but never with an IPv4 end. An IPv4-mapped address becomes IPv4. */
 export function canonicalHost(groups: readonly number[]): string {
   if (isMapped(groups)) return dotted(groups.slice(6));
   let [from, count] = [0, 0];
@@ -107,7 +103,6 @@ const portBytes = (...ports: readonly number[]): Buffer =>
 const line = (...fields: readonly (string | number)[]): Buffer =>
   Buffer.from(`PROXY ${fields.join(' ')}\r\n`, 'latin1');
 
-/** Headers of version 1 that name their client. */
 export const namedVersion1 = (): fc.Arbitrary<HeaderSample> =>
   fc.oneof(
     fc.tuple(fc.ipV4(), fc.ipV4(), port(), port()).map(([source, destination, port, called]) => ({
@@ -125,7 +120,6 @@ export const namedVersion1 = (): fc.Arbitrary<HeaderSample> =>
       .filter(({ bytes }) => bytes.length <= 107),
   );
 
-/** Valid headers of version 1. */
 export const version1Header = (): fc.Arbitrary<HeaderSample> =>
   fc.oneof(
     { weight: 4, arbitrary: namedVersion1() },
@@ -169,7 +163,7 @@ const namedAddresses = (): fc.Arbitrary<{ kind: number; addresses: Buffer; remot
     })),
   );
 
-/** Headers of version 2 that name their client; some have a checksum, or all of them. */
+/** Headers of version 2 that name their client. Some have a checksum. With `checksum: true`, all have one. */
 export const namedVersion2 = (options: { checksum?: true } = {}): fc.Arbitrary<HeaderSample> =>
   fc
     .tuple(namedAddresses(), triples(), options.checksum === true ? fc.constant(true) : fc.boolean())
@@ -178,7 +172,6 @@ export const namedVersion2 = (options: { checksum?: true } = {}): fc.Arbitrary<H
       remote,
     }));
 
-/** Valid headers of version 2. */
 const version2Header = (): fc.Arbitrary<HeaderSample> =>
   fc.oneof(
     { weight: 4, arbitrary: namedVersion2() },
@@ -208,5 +201,4 @@ const version2Header = (): fc.Arbitrary<HeaderSample> =>
     },
   );
 
-/** Every valid header of either version. */
 export const proxyHeader = (): fc.Arbitrary<HeaderSample> => fc.oneof(version1Header(), version2Header());

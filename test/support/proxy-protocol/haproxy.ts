@@ -14,7 +14,7 @@ export const hasIPv6 = Object.values(networkInterfaces()).some((names) =>
   names?.some(({ address }) => address === '::1'),
 );
 
-/** What haproxy forwarded for one connection, and the port of its client. */
+/** The bytes that haproxy forwarded for one connection, and the port of its client. */
 export interface Relayed {
   readonly bytes: Buffer;
   readonly port: number | undefined;
@@ -22,13 +22,13 @@ export interface Relayed {
 
 /** A frontend of haproxy, on TCP and unix sockets, and the plain server behind it. */
 export interface Relay {
-  /** Where it listens: IPv4 and, if the machine has it, IPv6 in one socket; IPv4 alone; a unix socket. */
+  /** The addresses of the frontend: IPv4 and, if the machine has it, IPv6 in one socket; IPv4 alone; a unix socket. */
   readonly dual: number;
   readonly ipV4: number;
   readonly path: string;
-  /** Sends `bytes` through it, and returns what came out; `undefined` if haproxy dropped the connection. */
+  /** Sends `bytes` through haproxy, and returns what arrives, or `undefined` if haproxy drops the connection. */
   relayed(where: { host: string; port: number } | { path: string }, bytes: Uint8Array): Promise<Relayed | undefined>;
-  /** The bytes that haproxy itself sends to the server behind it: the next health check. */
+  /** The bytes of the next health check, which haproxy itself sends to the server. */
   checked(): Promise<Buffer>;
 }
 
@@ -36,11 +36,11 @@ export interface Relay {
 export interface RelayOptions {
   readonly bind?: string;
   readonly server: string;
-  /** The address of the server behind it, as in haproxy's manual; by default a plain one of this process. */
+  /** The address of the server, as in haproxy's manual. By default, it is a plain server of this process. */
   readonly to?: string;
 }
 
-/** A running haproxy; one connection is relayed at a time. */
+/** A running haproxy. It relays one connection at a time. */
 export class Haproxy {
   readonly relays: readonly Relay[];
   private readonly folder: string;
@@ -57,7 +57,6 @@ export class Haproxy {
     this.relays = relays;
   }
 
-  /** Starts haproxy with a relay for each of `options`. */
   static async start(options: readonly RelayOptions[]): Promise<Haproxy> {
     const folder = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
     const sinks: Sink[] = [];
@@ -74,7 +73,7 @@ export class Haproxy {
       const ipV4 = await listening({ host: '127.0.0.1', port: 0 });
       const port = portOf(await sink.listen());
       config.push(`listen relay${index}`, `server s ${to ?? `127.0.0.1:${port}`} ${server}`, `bind ${path} ${bind}`);
-      // haproxy inherits bound sockets, so their ports are known and already reserved.
+      // haproxy inherits bound sockets, so their ports are known and reserved.
       for (const front of [dual, ipV4]) config.push(`bind fd@${3 + fronts.push(front) - 1} ${bind}`);
       relays.push({
         dual: portOf(dual),
@@ -104,7 +103,7 @@ export class Haproxy {
   }
 }
 
-/** A plain server that returns all the bytes of one connection after another, once each has ended. */
+/** A plain server. It returns all the bytes of one connection after another, once each has ended. */
 class Sink {
   private readonly server = net.createServer({ allowHalfOpen: true });
   private readonly ended: Buffer[] = [];

@@ -3,10 +3,10 @@ import { ChunkQueue } from '../../../src/bytes/chunk-queue.js';
 import { parseProxyHeader } from '../../../src/proxy-protocol/parse-proxy-header.js';
 import type { ProxyHeader } from '../../../src/proxy-protocol/proxy-header.js';
 
-/** A header; that more bytes are needed; or the code of the refusal. */
+/** A header, 'more' if bytes are missing, or the code of the refusal. */
 export type Outcome = ProxyHeader | 'more' | SocketErrorCode;
 
-/** Passes `chunks` to the parser one after another, until it has a header or refuses; nothing is consumed. */
+/** Passes `chunks` to the parser one by one, until it returns a header or refuses. No bytes are taken off. */
 export function outcomeOf(chunks: Iterable<Uint8Array>, queue: ChunkQueue = new ChunkQueue()): Outcome {
   try {
     for (const chunk of chunks) {
@@ -21,7 +21,7 @@ export function outcomeOf(chunks: Iterable<Uint8Array>, queue: ChunkQueue = new 
   }
 }
 
-/** After how many bytes, passed one by one, `bytes` is refused; `undefined` if it is not. */
+/** After how many single bytes `bytes` is refused, or `undefined` if it is not refused. */
 export function refusedAt(bytes: Uint8Array): number | undefined {
   const queue = new ChunkQueue();
   const outcome = outcomeOf(singles(bytes), queue);

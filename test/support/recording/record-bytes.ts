@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { Observable } from 'rxjs';
 import { Recording } from './record.js';
 
-/** What one subscriber has received from a stream of bytes so far, as one Buffer or as text. */
+/** The bytes that one subscriber has received so far, as one Buffer or as text. */
 export class ByteRecording extends Recording<Buffer> {
   private readonly encoding: BufferEncoding;
   private joined: Buffer = Buffer.alloc(0);
@@ -46,7 +46,7 @@ export class ByteRecording extends Recording<Buffer> {
     await this.watch(() => this.length >= length || this.endings.length > 0 || undefined);
   }
 
-  /** Waits until everything received is exactly `text`; rejects as soon as it can no longer be. */
+  /** Waits until exactly `text` has arrived. Rejects as soon as this is no longer possible. */
   async equals(text: string): Promise<void> {
     await this.watch(() => {
       const received = this.text;
@@ -56,7 +56,7 @@ export class ByteRecording extends Recording<Buffer> {
     });
   }
 
-  /** Waits until the text from byte `from` on matches, and returns the match; rejects if the stream ends first. */
+  /** Waits until the text from byte `from` matches, and returns the match. Rejects if the stream ends first. */
   until(pattern: RegExp, from = 0): Promise<RegExpExecArray> {
     return this.watch(() => {
       const match = pattern.exec(this.bytes.toString(this.encoding, from));
@@ -67,14 +67,13 @@ export class ByteRecording extends Recording<Buffer> {
   }
 }
 
-/** Subscribes now and remembers every byte. */
 export function recordBytes(source: Observable<Buffer>, encoding: BufferEncoding = 'latin1'): ByteRecording {
   return new ByteRecording(source, encoding);
 }
 
-/** Reads a stream of Node from now on and remembers every byte. */
+/** Reads a stream of Node from now on, and remembers every byte. */
 export function recordStream(stream: Readable, encoding: BufferEncoding = 'latin1'): ByteRecording {
-  // The listeners stay after the end, because an error after it would otherwise be uncaught.
+  // The listeners stay after the end, so that a later error is not uncaught.
   const bytes = new Observable<Buffer>((subscriber) => {
     stream.on('data', (chunk: Buffer) => subscriber.next(chunk));
     stream.on('end', () => subscriber.complete());

@@ -40,7 +40,6 @@ export class Recording<T> {
     });
   }
 
-  /** Waits for the terminal notification. */
   end(): Promise<Ending> {
     return this.watch(() => this.endings[0]);
   }

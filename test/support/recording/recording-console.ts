@@ -1,4 +1,4 @@
-/** Replaces the global `console` and records what was written, one argument after another. */
+/** Replaces the global `console`, and records every written argument. */
 export function recordingConsole(): { readonly log: (...values: unknown[]) => void; readonly written: unknown[] } {
   const written: unknown[] = [];
   return { log: (...values) => void written.push(...values), written };

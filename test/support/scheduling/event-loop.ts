@@ -7,16 +7,16 @@ export async function until(condition: () => boolean): Promise<void> {
 }
 
 /**
- * Lets the event loop run, polling every socket each time. Anything that has not happened by then, although its bytes
- * are in the process or the kernel, is not going to happen. Only ever used to show that something does not happen.
+ * Lets the event loop run, and polls every socket in each turn. Use it only to show that something does not happen: a
+ * reaction to bytes that have arrived comes within these turns, or never.
  */
 export async function turns(count = 25): Promise<void> {
   for (let turn = 0; turn < count; turn++) await nextTurn();
 }
 
 /**
- * Resolves once this process has done everything it could do by now: new sockets have connected, and exchanged a byte
- * in each direction, while the event loop polled every socket.
+ * Resolves once this process has done everything that is due. To be sure, it connects new sockets, and exchanges a byte
+ * in each direction, so the event loop has polled every socket.
  */
 export async function settled(): Promise<void> {
   const server = net.createServer((socket) => socket.pipe(socket)).listen(0, '127.0.0.1');

@@ -38,9 +38,9 @@ export async function serving(
   return { server, outcomes, incidents, address: await firstValueFrom(server.listening) };
 }
 
-/** Work that lasts until the test opens the gate: each answer waits for it. */
+/** A gate that delays each answer until the test opens it. */
 export class Gate {
-  /** How many questions have been started. */
+  /** How many answers have begun. */
   begun = 0;
   private open: () => void = () => undefined;
   private readonly opened = new Promise<void>((resolve) => {

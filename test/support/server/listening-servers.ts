@@ -15,7 +15,7 @@ import { rawClient } from '../sockets/plain-sockets.js';
 
 export const everywhere = places.map((place) => [place.name, place] as const);
 
-/** The error code for a client that dials `address`, or 'connected'. */
+/** The error code that a client gets when it dials `address`, or 'connected'. */
 export async function dialling(place: Place, address: Address): Promise<string> {
   try {
     if (place.name === 'memory') {
@@ -29,10 +29,10 @@ export async function dialling(place: Place, address: Address): Promise<string> 
   }
 }
 
-/** The error codes for an address where nobody listens. */
+/** The error code of a dial to an address without a listener. */
 export const nobody = (place: Place): string => (place.name === 'unix' ? 'ENOENT' : 'ECONNREFUSED');
 
-/** Like `listen`; its connections end with the test. */
+/** Like `listen`, but the connections end with the test. */
 export function listenAt(place: Place, address: AddressInput, options: ListenOptions = {}): Server {
   const server = listen(address, { ...place.options, ...options });
   onTestFinished(() => {
@@ -41,7 +41,7 @@ export function listenAt(place: Place, address: AddressInput, options: ListenOpt
   return server;
 }
 
-/** Subscribes until the end of the test; the result replays every connection that the server has emitted. */
+/** Subscribes until the end of the test. The result replays every connection that the server has emitted. */
 export function arrivalsOf<In, Out>(server: Server<In, Out>): ReplaySubject<Connection<In, Out>> {
   const arrivals = new ReplaySubject<Connection<In, Out>>(Infinity);
   const subscription = server.subscribe(arrivals);
@@ -49,11 +49,11 @@ export function arrivalsOf<In, Out>(server: Server<In, Out>): ReplaySubject<Conn
   return arrivals;
 }
 
-/** Resolves with the first `count` of the arrivals. */
+/** Resolves with the first `count` connections. */
 export const first = <T>(arrivals: ReplaySubject<T>, count: number): Promise<T[]> =>
   firstValueFrom(arrivals.pipe(take(count), toArray()));
 
-/** Connects clients one after another, each of which sends its number first. */
+/** Connects clients one after another. Each client first sends its number. */
 export async function numberedPeers(place: Place, address: Address, count: number): Promise<Peer[]> {
   const peers: Peer[] = [];
   for (let number = 0; number < count; number++) {

@@ -5,21 +5,19 @@ import { join } from 'node:path';
 import { file } from '../transport/node/tls/certificates.js';
 import type { Account } from './unprivileged-account.js';
 
-/** How to start, and at last stop, a database server. */
 interface DatabaseOptions {
   readonly path: string;
   readonly args: readonly string[];
   readonly account: Account;
-  /** The working directory. */
   readonly folder: string;
   readonly env?: NodeJS.ProcessEnv;
-  /** The text that it writes to its standard error once it accepts clients. */
+  /** The text on its standard error once it accepts clients. */
   readonly ready: string;
   /** The signal that ends it after the tests if it still runs. */
   readonly lastSignal: NodeJS.Signals;
 }
 
-/** The process of a database server, which can be stopped and started again. */
+/** The process of a database server. It can be stopped and started again. */
 export class DatabaseProcess {
   private readonly options: DatabaseOptions;
   private child: ChildProcess | undefined;
@@ -30,7 +28,7 @@ export class DatabaseProcess {
     process.once('exit', this.kill);
   }
 
-  /** Starts it, and waits until it accepts clients. */
+  /** Starts the server, and waits until it accepts clients. */
   async start(): Promise<void> {
     const { path, args, account, folder, env, ready } = this.options;
     const child = spawn(path, args, {
@@ -60,14 +58,14 @@ export class DatabaseProcess {
     await exit;
   }
 
-  /** Stops it for good. */
+  /** Stops the server for good. */
   async end(signal: NodeJS.Signals): Promise<void> {
     await this.stop(signal);
     process.off('exit', this.kill);
   }
 }
 
-/** Copies `server.key` and `server.pem` to a folder, for this account alone. */
+/** Copies `server.key` and `server.pem` to a folder, readable only for this account. */
 export async function copyIdentity(folder: string, account: Account): Promise<void> {
   for (const name of ['server.key', 'server.pem']) {
     const copy = join(folder, name);

@@ -1,4 +1,4 @@
-/** Shared by the tests of FTP: the server as a program and in this process, and a scripted client. */
+/** The FTP server as a program and in this process, and a scripted client. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, rmSync } from 'node:fs';
@@ -25,15 +25,11 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 export type TcpAddress = Extract<Address, { transport: 'tcp' }>;
 
-/** The options of a server with a certificate. */
 export const withTls = ['--tls', file('server.key'), file('server.pem')];
 
 let bundles: Promise<string> | undefined;
 
-/**
- * Runs one of the two programs. They are compiled once per test file, because that takes longer than most of what they
- * do.
- */
+/** Runs the server or the client program. Both are compiled once per test file, because compiling takes long. */
 export async function ftpProgram(
   name: 'ftp' | 'ftp-server',
   args: readonly string[],
@@ -59,7 +55,6 @@ async function bundle(): Promise<string> {
   return folder;
 }
 
-/** Starts the server, and returns its address. */
 export async function startServer(
   address: string,
   folder: string,
@@ -102,7 +97,6 @@ export async function serveFolder(
 
 export const sessionTls: Settings['tls'] = { control: identity, data: { ...identity, isServer: true } };
 
-/** Runs a program to its end. */
 export async function run(
   path: string,
   args: readonly string[],
@@ -147,11 +141,10 @@ export async function hashOf(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** A client that sends what a test tells it to. */
 export class RawClient {
   socket: net.Socket;
   private received: ByteRecording;
-  /** How many bytes were taken as replies. */
+  /** How many bytes were read as replies. */
   private taken = 0;
 
   private constructor(socket: net.Socket) {
@@ -171,14 +164,12 @@ export class RawClient {
     return client;
   }
 
-  /** Connects, and logs in. */
   static async logIn(address: Address, ...commands: string[]): Promise<RawClient> {
     const client = await RawClient.open(address);
     for (const command of ['USER somebody', 'PASS secret', 'TYPE I', ...commands]) await client.ask(command);
     return client;
   }
 
-  /** Sends bytes, and waits for nothing. */
   send(bytes: string | Buffer): void {
     this.socket.write(bytes);
   }
@@ -188,7 +179,7 @@ export class RawClient {
     return this.reply();
   }
 
-  /** Waits for a complete reply, and returns its lines, joined; `'end'` if the connection has ended. */
+  /** Waits for a complete reply, and returns its lines, joined. Returns `'end'` if the connection has ended. */
   async reply(): Promise<string> {
     const reply = /^(?:\d{3} .*|(\d{3})-[^]*?\n\1 .*)\r\n/;
     const match = await this.received.until(reply, this.taken).catch(() => undefined);
@@ -207,7 +198,6 @@ export class RawClient {
     return Number(/\|\|\|(\d+)\|/.exec(await this.ask('EPSV'))?.[1]);
   }
 
-  /** Starts TLS as its client. */
   async startTls(): Promise<void> {
     this.socket.removeAllListeners('data');
     const secure = tls.connect({ socket: this.socket, rejectUnauthorized: false });
@@ -218,7 +208,7 @@ export class RawClient {
   }
 }
 
-/** Connects to a port of this machine; a refused or reset connection counts as closed. */
+/** Connects to a port of this machine. A refused or reset connection counts as closed. */
 export async function dial(port: number, localAddress = '127.0.0.1'): Promise<net.Socket> {
   const socket = net.connect({ port, host: '127.0.0.1', localAddress, allowHalfOpen: true });
   socket.on('error', () => undefined);
@@ -231,7 +221,6 @@ export async function dial(port: number, localAddress = '127.0.0.1'): Promise<ne
   return socket;
 }
 
-/** Reads until the end. */
 export async function readAll(socket: net.Socket): Promise<string> {
   const chunks: Buffer[] = [];
   socket.on('data', (chunk: Buffer) => chunks.push(chunk));

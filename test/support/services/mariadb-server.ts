@@ -7,10 +7,8 @@ import { promisify } from 'node:util';
 import { copyIdentity, DatabaseProcess } from './database-process.js';
 import { type Account, freePort, unprivileged } from './unprivileged-account.js';
 
-/** The programs that are needed, for `describeWith`. */
 export const programs = ['mariadbd', 'mariadb-install-db', 'mariadb'] as const;
 
-/** Their paths. */
 type Paths = readonly [mariadbd: string, install: string, mariadb: string];
 
 /** The password of the user `secret`. */
@@ -21,7 +19,6 @@ const small = ['--no-defaults', '--innodb-buffer-pool-size=8M', '--innodb-log-fi
 
 /** A running server with the database `test`: `root` needs no password, and `secret` needs one. */
 export class MariadbServer {
-  /** Where it listens: on loopback, and in a folder. */
   readonly tcp: string;
   readonly unix: string;
   private readonly paths: Paths;
@@ -64,23 +61,23 @@ export class MariadbServer {
     return server;
   }
 
-  /** Starts it, and waits until it accepts clients. */
+  /** Starts the server, and waits until it accepts clients. */
   start(): Promise<void> {
     return this.process.start();
   }
 
-  /** Stops it; `SIGKILL` leaves it no time to notify its clients. */
+  /** Stops the server. `SIGKILL` leaves it no time to notify its clients. */
   stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     return this.process.stop(signal);
   }
 
-  /** Stops it and removes its folder. */
+  /** Stops the server, and removes its folder. */
   async remove(): Promise<void> {
     await this.process.end('SIGKILL');
     await rm(this.folder, { recursive: true });
   }
 
-  /** Runs some statements with MariaDB's own client, without the library, and returns its output. */
+  /** Runs statements with MariaDB's own client, and returns its output. */
   async ask(statements: string): Promise<string> {
     const args = [
       '--no-defaults',

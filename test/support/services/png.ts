@@ -32,7 +32,7 @@ export class Picture {
     return [...this.rows[y]!.subarray(x * this.channels, x * this.channels + 3)];
   }
 
-  /** A line without its filter: W3C PNG, section 9. */
+  /** Removes the filter of a line (W3C PNG, section 9). */
   private unfiltered(filter: number, line: Buffer, above: Buffer): Buffer<ArrayBuffer> {
     const row = Buffer.from(line);
     for (let i = 0; i < row.length; i++) {

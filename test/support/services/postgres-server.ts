@@ -8,10 +8,8 @@ import { promisify } from 'node:util';
 import { copyIdentity, DatabaseProcess } from './database-process.js';
 import { type Account, freePort, unprivileged } from './unprivileged-account.js';
 
-/** The programs that are needed, for `describeWith`. */
 export const programs = ['postgres', 'initdb', 'psql'] as const;
 
-/** Their paths. */
 type Paths = readonly [postgres: string, initdb: string, psql: string];
 
 /** The password of the user `secret`. */
@@ -19,7 +17,7 @@ export const password = 'a b\'c"d';
 
 const run = promisify(execFile);
 
-/** Who may log in: `trusting` without a password, `secret` with one, `private` with one and over TLS alone. */
+/** The users: `trusting` needs no password, `secret` needs one, and `private` needs one and TLS. */
 const logins = `
 local all trusting trust
 local all all scram-sha-256
@@ -42,9 +40,8 @@ ssl_key_file = 'server.key'
 log_min_messages = log
 `;
 
-/** A running server, which can be stopped and started again at the same addresses. */
+/** A running server. It can be stopped and started again at the same addresses. */
 export class PostgresServer {
-  /** Where it listens: on loopback, and in a folder. */
   readonly tcp: string;
   readonly unix: string;
   readonly port: number;
@@ -93,13 +90,13 @@ export class PostgresServer {
     return server;
   }
 
-  /** Starts it, and waits until it accepts clients. */
+  /** Starts the server, and waits until it accepts clients. */
   start(): Promise<void> {
     return this.process.start();
   }
 
   /**
-   * Stops it.
+   * Stops the server.
    *
    * @param signal - `SIGINT` ends the clients' sessions cleanly, `SIGQUIT` cuts them off
    */
@@ -107,7 +104,7 @@ export class PostgresServer {
     return this.process.stop(signal);
   }
 
-  /** Waits until it accepts clients again after one of its processes was killed, which ends all sessions. */
+  /** Waits until the server accepts clients again. If one of its processes is killed, it ends all sessions first. */
   async recovered(): Promise<void> {
     for (;;) {
       const answer = await this.psql('SELECT 1').catch(() => undefined);
@@ -116,13 +113,13 @@ export class PostgresServer {
     }
   }
 
-  /** Stops it and removes its folder. */
+  /** Stops the server, and removes its folder. */
   async remove(): Promise<void> {
     await this.process.end('SIGINT');
     await rm(this.folder, { recursive: true });
   }
 
-  /** Runs some statements with PostgreSQL's own client, without the library, and returns one line per row. */
+  /** Runs statements with PostgreSQL's own client, and returns one line per row. */
   async psql(...statements: string[]): Promise<string> {
     const commands = statements.flatMap((statement) => ['-c', statement]);
     const where = ['-h', this.folder, '-p', String(this.port), '-U', 'trusting', '-d', 'postgres'];

@@ -1,4 +1,4 @@
-/** Print jobs, the programs that send them, and the folder that they arrive in. */
+/** Print jobs, the programs that send them, and the folder where they arrive. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -8,7 +8,6 @@ import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished } from 'vitest';
 import { type ByteRecording, recordStream } from '../recording/record-bytes.js';
 
-/** How a program ended, and all of its output. */
 export interface Outcome {
   readonly status: number | NodeJS.Signals | null;
   readonly output: string;
@@ -16,13 +15,13 @@ export interface Outcome {
 
 export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
-  /** Its standard input; empty by default. */
+  /** The standard input, which is empty by default. */
   readonly input?: Uint8Array;
-  /** Whether it gets a fourth pipe, over which CUPS talks to its backends. */
+  /** Whether the program gets a fourth pipe. CUPS talks to its backends over such a pipe. */
   readonly sideChannel?: boolean;
 }
 
-/** Runs a program to its end; it is killed at the end of the test. */
+/** Runs a program to its end. It is killed at the end of the test. */
 export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const { env, input, sideChannel = false } = options;
   const pipes = ['pipe' as const, 'pipe' as const, 'pipe' as const];
@@ -46,8 +45,8 @@ export function run(program: string, args: readonly string[], options: RunOption
 }
 
 /**
- * LPRng reads `/etc/lprng/lpd.conf`, which does not exist, and has no option for another path. This returns a copy of
- * it with a path of the same length instead, in a separate folder.
+ * Returns a copy of one of LPRng's programs, in a separate folder. LPRng reads `/etc/lprng/lpd.conf`, which does not
+ * exist here, and has no option for the path. So the copy contains a different path of the same length.
  */
 export async function lprng(program: string, spool?: string): Promise<string> {
   const compiledIn = '/etc/lprng/lpd.conf';
@@ -61,7 +60,7 @@ export async function lprng(program: string, spool?: string): Promise<string> {
     lockfile: join(spool ?? folder, 'lock'),
     unix_socket_path: join(spool ?? folder, 'socket'),
     server_user: 'daemon',
-    lpr_send_try: '1', // By default it waits ten seconds and tries again.
+    lpr_send_try: '1', // By default, it waits ten seconds and tries again.
   };
   const text = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
   const path = join(folder, 'conf');
@@ -86,19 +85,19 @@ export class PrintedQueue {
     this.folder = join(spool, name);
   }
 
-  /** The names of all files, hidden ones too. */
+  /** The names of all files, including hidden files. */
   async files(): Promise<string[]> {
     return (await readdir(this.folder).catch(() => [])).sort();
   }
 
-  /** The names of the documents of the jobs; hidden files, and files that are not jobs, have their own names. */
+  /** The titles of the documents, and the names of hidden files and of files that are not jobs. */
   async titles(): Promise<string[]> {
     return (await this.files()).map((name) =>
       decodeURIComponent(/^\d+-\d+_\d{3}_[^_]+_[^_]+_(.*)$/.exec(name)?.[1] ?? name),
     );
   }
 
-  /** The hashes of everything that looks finished. */
+  /** The hashes of all files that look finished. */
   async hashes(): Promise<string[]> {
     const names = (await this.files()).filter((name) => !name.startsWith('.'));
     const contents = names.map(async (name) => hash(await readFile(join(this.folder, name))));
@@ -110,7 +109,7 @@ export function hash(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** The bytes of a client that prints one job: all steps, without waiting for answers. */
+/** The bytes of a client that prints one job without waiting for answers. */
 export interface JobBytes {
   readonly queue: string;
   readonly number?: string;
@@ -118,7 +117,7 @@ export interface JobBytes {
   readonly title?: string;
   readonly documents: readonly Uint8Array[];
   readonly order?: 'control first' | 'data first';
-  /** Announced instead of the size of each document, which then contains no zero byte. */
+  /** The size to announce for each document, instead of its real size. No document may then contain a zero byte. */
   readonly announced?: number;
 }
 
@@ -146,10 +145,9 @@ export function jobBytes(job: JobBytes): Buffer {
   return Buffer.concat([Buffer.from(`\x02${queue}\n`), ...steps]);
 }
 
-/** A plain client that can send anything. */
 export class PlainClient {
   readonly socket: net.Socket;
-  /** How the connection ended, with everything received; never rejects. */
+  /** How the connection ended, and everything received. Never rejects. */
   readonly ended: Promise<{ readonly received: string; readonly error: string | undefined }>;
   private readonly received: ByteRecording;
 
@@ -169,7 +167,7 @@ export class PlainClient {
     });
   }
 
-  /** Sends `words`, waits until `bytes` bytes have arrived in total, or for the end, and returns all that arrived. */
+  /** Sends `words`, waits for `bytes` bytes in total or for the end, and returns everything received. */
   async ask(words: Uint8Array | string, bytes: number): Promise<string> {
     this.socket.write(words);
     await this.received.atLeast(bytes);
@@ -183,13 +181,13 @@ export class PlainClient {
   }
 }
 
-/** A spool folder for LPRng's lpd with a queue `lp` that is not printed. */
+/** Creates a spool folder for LPRng's lpd. Its queue `lp` is not printed. */
 export async function lprngSpool(folder: string): Promise<void> {
   await mkdir(join(folder, 'lp'));
   await writeFile(join(folder, 'lp/control.pr'), 'printing_disabled=0x1\n');
 }
 
-/** Ends the lpd of this spool folder, which runs in the background and is not our child. */
+/** Ends the lpd of this spool folder. It runs in the background, and is not a child of this process. */
 export async function endDaemon(folder: string): Promise<void> {
   const lock = (await readdir(folder)).find((name) => name.startsWith('lock'));
   const pid = Number(await readFile(join(folder, lock ?? ''), 'utf8'));

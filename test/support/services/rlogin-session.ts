@@ -46,7 +46,7 @@ export class Screen {
     onTestFinished(() => void this.terminal.hangUp());
   }
 
-  /** Types something, and waits for its effect. */
+  /** Types `keys`, and waits for their effect. */
   async type(keys: string, pattern = /(?:)/): Promise<RegExpExecArray> {
     const from = this.output.length;
     await this.terminal.write(Buffer.from(keys));
@@ -68,12 +68,12 @@ export class Screen {
   }
 }
 
-/** A shell's prompt, which ends with `$ ` or `# ` and maybe an escape sequence. */
+/** A shell's prompt. It ends with `$ ` or `# `, perhaps followed by an escape sequence. */
 export const prompt = /[$#] [^\n]*$/;
 
 export function start(command: readonly string[]): { program: Program; child: ChildProcess } {
   const [file = '', ...args] = command;
-  // The shell that the server starts must not depend on the home of the user who runs the tests.
+  // The started shell must not depend on the home of the user who runs the tests.
   const env = { ...process.env, HOME: home };
   const child = spawn(file, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
   return { program: new Program(child), child };
@@ -83,7 +83,7 @@ export function portOf(address: string): number {
   return Number(/\d+$/.exec(address)?.[0]);
 }
 
-/** A client whose every byte the test controls. */
+/** A client whose bytes the test controls. */
 export class Raw {
   readonly received: ByteRecording;
   readonly socket: net.Socket;
@@ -125,7 +125,7 @@ export async function use(screen: Screen, { asksForSize = canAsk, isRaw = true }
   }
   await screen.type('stty -a\r', /speed \d+ baud[^]*icanon/);
   if (isRaw) {
-    await screen.type(`sh -c 'echo sleep""ing; exec sleep 1000'\r`, /sleeping/); // One job, which exists when it prints something.
+    await screen.type(`sh -c 'echo sleep""ing; exec sleep 1000'\r`, /sleeping/); // The job exists once it has printed.
     await screen.type('\x03', prompt);
   }
   await screen.type('exit\r');

@@ -8,15 +8,15 @@ import { PlainClient, PrintedQueue, root } from './printing.js';
 
 export const ok = '\x00';
 
-/** How long a server may take to notice what a client did, when nothing shows that it has. */
+/** How long a server may take to notice an action of a client, if nothing shows that it has. */
 export const patient = { timeout: 10_000 };
 
-/** The server of all tests of a file that do not end it; each test has its own queue. */
+/** The server of all tests of a file that do not end it. Each test has its own queue. */
 export let shared: { readonly spool: string; readonly port: number; readonly child: ChildProcess };
 
 let queues = 0;
 
-/** Starts the server; call it before the tests of a file. */
+/** Starts the server. Call it before the tests of a file. */
 export async function startShared(): Promise<void> {
   const spool = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
   const source = ['--import', 'tsx', '--conditions=rxjs-sockets-source', 'examples/services/print-server.ts'];
@@ -26,7 +26,7 @@ export async function startShared(): Promise<void> {
   shared = { spool, port: Number(port), child };
 }
 
-/** Stops the server; call it after the tests of a file. */
+/** Stops the server. Call it after the tests of a file. */
 export async function stopShared(): Promise<void> {
   shared.child.kill('SIGKILL');
   await rm(shared.spool, { recursive: true, force: true });
@@ -40,10 +40,9 @@ export function newQueue(): PrintedQueue & { name: string } {
 
 export const dial = (): PlainClient => new PlainClient({ host: '127.0.0.1', port: shared.port });
 
-/** The server's answer to all of these bytes, followed by the end of the client. */
+/** The server's answer to a client that sends these bytes and ends. */
 export const answerTo = (bytes: Uint8Array | string): Promise<string> => dial().finish(bytes);
 
-/** A file with these bytes. */
 export async function fileOf(bytes: Uint8Array, name = 'document'): Promise<string> {
   const path = join(await freshFolder(), name);
   await writeFile(path, bytes);

@@ -1,15 +1,15 @@
-/** For servers of other projects that refuse to run as root: another user, and a free port. */
+/** A different user and a free port, for servers of other projects that refuse to run as root. */
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
 
-/** The ids of a user, as `spawn` takes them. */
+/** The ids of a user, as `spawn` accepts them. */
 export interface Account {
   readonly uid: number;
   readonly gid: number;
 }
 
-/** The ids of the user `name`, or of nobody if there is none; of this process if it cannot change them. */
+/** The ids of the user `name`, of `nobody` if `name` is missing, or of this process if it cannot change its user. */
 export async function unprivileged(name: string): Promise<Account> {
   const uid = process.getuid?.() ?? 0;
   if (uid !== 0) return { uid, gid: process.getgid?.() ?? 0 };
@@ -19,7 +19,6 @@ export async function unprivileged(name: string): Promise<Account> {
   return { uid: Number(user[2]), gid: Number(user[3]) };
 }
 
-/** A port of loopback where nobody listens. */
 export async function freePort(): Promise<number> {
   const server = net.createServer();
   server.listen(0, '127.0.0.1');

@@ -1,4 +1,4 @@
-/** Shared by the tests of the web server: a folder to serve, the server, and its clients. */
+/** A folder to serve, the web server, and its clients. */
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, readdirSync, readFileSync, readlinkSync } from 'node:fs';
@@ -17,7 +17,6 @@ export const text = '0123456789'.repeat(10);
 /** A GET request; `more` contains further header lines. */
 export const get = (path: string, more = ''): string => `GET ${path} HTTP/1.1\r\nHost: test\r\n${more}\r\n`;
 
-/** A fresh folder with a few files. */
 export async function site(): Promise<string> {
   const folder = await freshFolder();
   await writeFile(join(folder, 'index.html'), index);
@@ -27,7 +26,7 @@ export async function site(): Promise<string> {
   return folder;
 }
 
-/** The program, once it has printed its address. */
+/** Starts the program, and waits until it has printed its address. */
 export async function webServer(
   folder: string,
   where = 'tcp://127.0.0.1:0',
@@ -37,7 +36,7 @@ export async function webServer(
   return { server, address, url: address.replace('tcp:', 'http:') };
 }
 
-/** Starts a program of another project, which is killed at the end of the test. */
+/** Starts a program of another project. It is killed at the end of the test. */
 export function start(path: string, ...args: string[]): Program {
   const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => {
@@ -46,7 +45,6 @@ export function start(path: string, ...args: string[]): Program {
   return new Program(child);
 }
 
-/** Runs a program of another project to its end. */
 export async function run(
   path: string,
   ...args: string[]
@@ -73,7 +71,7 @@ export async function ask(
   return { status: Number(first.split(' ')[1]), headers, body: body.join('\r\n\r\n') };
 }
 
-/** Everything that a client still receives, until the end of its connection. */
+/** Everything that a client receives until its connection ends. */
 export async function everything(client: net.Socket): Promise<string> {
   const chunks: string[] = [];
   client.setEncoding('latin1').on('data', (chunk: string) => chunks.push(chunk));
@@ -92,7 +90,7 @@ export function openFiles({ pid }: Program, folder: string): number {
     try {
       return readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith(folder);
     } catch {
-      return false; // Closed by now.
+      return false; // It has been closed.
     }
   }).length;
 }
@@ -102,7 +100,7 @@ export function memory({ pid }: Program, field: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 }
 
-/** Fills a file with that many megabytes, and returns their hash. */
+/** Fills a file with `megabytes` megabytes, and returns their hash. */
 export async function writeRandom(path: string, megabytes: number): Promise<string> {
   const hash = createHash('sha256');
   await using file = await open(path, 'w');

@@ -4,18 +4,16 @@ import type { Place } from '../transport/places.js';
 import { rawServer } from './plain-sockets.js';
 import { until } from '../scheduling/event-loop.js';
 
-/** A plain server that reads lines, and sends the answers of the test. */
+/** A plain server that reads lines, and sends the test's answers. */
 export interface LineServer {
   readonly address: Address;
-  /** Every line, in the order of arrival, on whichever connection. */
+  /** The lines of all connections, in the order of arrival. */
   readonly lines: string[];
-  /** The connections, in the order of acceptance. */
   readonly sockets: net.Socket[];
-  /** Waits until that many lines have arrived. */
+  /** Waits until `count` lines have arrived. */
   received(count: number): Promise<void>;
 }
 
-/** Starts a line server. */
 export async function lineServer(
   place: Place,
   answer: (line: string, socket: net.Socket) => void = () => undefined,
@@ -33,7 +31,7 @@ export async function lineServer(
         answer(line, socket);
       }
     });
-    // Like a server of Node's by default.
+    // Node's servers do this by default.
     socket.on('end', () => socket.end());
   });
   return { address, lines, sockets, received: (count) => until(() => lines.length >= count) };

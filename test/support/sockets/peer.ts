@@ -6,13 +6,13 @@ import { recordBytes, recordStream } from '../recording/record-bytes.js';
 import type { Place } from '../transport/places.js';
 import { isSecure, rawSocket } from './plain-sockets.js';
 
-/** The far end of a connection, whatever it is made of; it sends and receives text. */
+/** The other end of a connection, over any transport. It sends and receives text. */
 export interface Peer {
   write(text: string): void;
   /** Ends its sending side. */
   end(): void;
   destroy(): void;
-  /** Resolves once everything received is `text`; rejects if it ends before. */
+  /** Resolves once exactly `text` has arrived. Rejects if the stream ends first. */
   receives(text: string): Promise<void>;
   /** How its receiving side ended: `'fin'`, or the code of the error. */
   readonly ended: Promise<string>;
@@ -49,7 +49,6 @@ async function realPeer(address: Address): Promise<Peer> {
   return peer;
 }
 
-/** A plain socket as a Peer. */
 function peerOf(socket: net.Socket): Peer {
   const received = recordStream(socket);
   return {

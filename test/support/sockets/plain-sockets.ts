@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 import { authority, server as identity } from '../transport/node/tls/certificates.js';
 import type { Place } from '../transport/places.js';
 
-/** A plain `node:net` or `node:tls` client, connected, and destroyed at the end of the test. */
+/** A connected `node:net` or `node:tls` client, destroyed at the end of the test. */
 export async function rawClient(address: Address, options: { allowHalfOpen?: boolean } = {}): Promise<net.Socket> {
   const socket = rawSocket(address, options.allowHalfOpen ?? true);
   socket.on('error', () => undefined);
@@ -33,7 +33,7 @@ export function rawSocket(address: Address, allowHalfOpen: boolean): net.Socket 
   return tls.connect(options);
 }
 
-/** A listening plain `node:net` or `node:tls` server, closed at the end of the test with all its connections. */
+/** A listening `node:net` or `node:tls` server. It is closed with all its connections at the end of the test. */
 export async function rawServer(
   place: Place,
   handler: (socket: net.Socket) => void,
@@ -66,7 +66,6 @@ export async function rawServer(
   return { transport: 'tcp', host: name.address, port: name.port, ...(secure ? { tls: true } : {}) };
 }
 
-/** Whether an address of one of these places uses TLS. */
 export function isSecure(address: Address): boolean {
   return address.transport === 'tcp'
     ? address.tls === true

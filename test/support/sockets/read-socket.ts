@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { Connection } from 'rxjs-sockets';
 import { until } from '../scheduling/event-loop.js';
 
-/** Reads a plain socket, or another stream, to the peer's FIN; rejects if it is reset instead. */
+/** Reads a stream to the peer's FIN. Rejects if the stream is reset instead. */
 export async function readAll(socket: Duplex): Promise<Buffer> {
   const chunks: Buffer[] = [];
   await new Promise<void>((resolve, reject) => {
@@ -19,8 +19,8 @@ export async function readAll(socket: Duplex): Promise<Buffer> {
 }
 
 /**
- * Reads a plain socket to its end: returns `'fin'`, or the code of the error. If a reset follows bytes that are not
- * read, libuv reports an end instead; then the next write reveals the reset.
+ * Reads a plain socket to its end, and returns `'fin'` or the code of the error. If a reset follows unread bytes, libuv
+ * reports an end instead, and the next write reveals the reset.
  */
 export function endingOf(socket: net.Socket): Promise<string> {
   return new Promise((resolve) => {
@@ -36,7 +36,7 @@ export function endingOf(socket: net.Socket): Promise<string> {
   });
 }
 
-/** Reads exactly `count` bytes, and pauses the socket. */
+/** Reads exactly `count` bytes, then pauses the socket. */
 export async function readBytes(socket: net.Socket, count: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -61,8 +61,8 @@ export async function readBytes(socket: net.Socket, count: number): Promise<Buff
 }
 
 /**
- * Makes `raw` reset the connection, as seen by `near`. A unix socket has no reset, but closing it with unread bytes
- * resets it, too. So on a unix socket `near` first sends some bytes, and its channel must carry bytes or lines.
+ * Makes `raw` reset its connection to `near`. A unix socket causes a reset only if it closes with unread bytes. So on a
+ * unix socket, `near` first sends some bytes, and its channel must carry bytes or lines.
  */
 export async function abort(raw: net.Socket, near: Connection<any, any>): Promise<void> {
   if (near.remote.transport === 'tcp') {
@@ -70,7 +70,7 @@ export async function abort(raw: net.Socket, near: Connection<any, any>): Promis
     return;
   }
   raw.pause();
-  // More than Node reads ahead, and less than the kernel holds.
+  // More than Node reads ahead, but less than the kernel buffers.
   near.bytes.next(Buffer.alloc(150_000));
   await until(() => raw.readableLength > 0);
   raw.destroy();

@@ -5,7 +5,7 @@ import { MemorySocket } from '../../../src/transport/memory/memory-socket.js';
 type Method = (...args: never[]) => unknown;
 
 /**
- * Counts, until the end of the test, the writes to the kernel, or to the pipe in memory: each `_write` and each
+ * Counts the writes to the kernel, or to the pipe in memory, until the end of the test. Each `_write` and each
  * `_writev` of a `net.Socket` is one system call.
  */
 export function countWrites(onWrite: () => void = () => undefined): { readonly count: number } {

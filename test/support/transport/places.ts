@@ -7,19 +7,16 @@ import { onTestFinished } from 'vitest';
 import { usesInternals } from './node/internals/uses-internals.js';
 import { authority, server as identity } from './node/tls/certificates.js';
 
-/**
- * Where a test's sockets are: one of the transports, with fresh addresses, and everything stopped at the end of the
- * test.
- */
+/** One of the transports, with fresh addresses. Everything is stopped at the end of the test. */
 export interface Place {
   readonly name: 'tcp' | 'unix' | 'memory' | 'tls' | 'tls-unix';
-  /** An address where nobody listens; for tcp, with port 0. */
+  /** An address without a listener. For TCP, it has port 0. */
   address(): Promise<AddressInput>;
   /** The options that `listen` and `connect` need as well. */
   readonly options: { readonly transport?: Transport; readonly tls?: typeof trust };
 }
 
-/** The options of both ends of a place with TLS: each has a certificate, and trusts the same authority. */
+/** The TLS options of both ends. Each end has a certificate, and trusts the same authority. */
 const trust = { ...identity, ca: authority };
 
 export const tcp: Place = { name: 'tcp', address: () => Promise.resolve({ port: 0 }), options: {} };
@@ -42,7 +39,7 @@ const tlsOverUnix: Place = {
   options: { tls: trust },
 };
 
-/** A separate network for each place. */
+/** A place with a memory network of its own. */
 export function memory(): Place {
   const transport = memoryTransport();
   let named = 0;
@@ -58,7 +55,6 @@ export const securePlaces: readonly Place[] = [tlsOverTcp, tlsOverUnix];
 /** Every place without TLS. Memory uses none of Node's internals, so only one project tests it. */
 export const places: readonly Place[] = usesInternals ? [...realPlaces, memory()] : realPlaces;
 
-/** Every place. */
 export const allPlaces: readonly Place[] = [...places, ...securePlaces];
 
 /** Every place with a plain peer. */

@@ -8,7 +8,7 @@ import type { SocketEvents, TransportSocket } from '../../../src/transport/trans
 const here: Address = { transport: 'memory', name: 'here' };
 const there: Address = { transport: 'memory', name: 'there' };
 
-/** A socket whose kernel is the test, which decides how much of each write is taken, and when. */
+/** A socket without a kernel. The test decides how much of each write is taken, and when. */
 export class ScriptedSocket implements TransportSocket {
   readonly local = here;
   readonly remote = there;
@@ -17,7 +17,7 @@ export class ScriptedSocket implements TransportSocket {
     (work) => process.nextTick(work),
     (work) => setImmediate(work),
   );
-  /** What was written, one item per write. */
+  /** The written bytes, one item per write. */
   readonly writes: Buffer[] = [];
   /** Whether the kernel takes a write at once. */
   eager = true;
@@ -61,7 +61,7 @@ export class ScriptedSocket implements TransportSocket {
     process.nextTick(() => this.close());
   }
 
-  /** Lets the kernel take `count` more bytes of the pending write; all of them by default. */
+  /** Takes `count` more bytes of the pending write, or all of them by default. */
   take(count = this.unsent): void {
     this.unsent -= count;
     if (this.unsent === 0) this.events?.onDrain();
@@ -83,7 +83,7 @@ export class ScriptedSocket implements TransportSocket {
   }
 }
 
-/** A transport of scripted sockets, and each of them as soon as it is dialled. */
+/** A transport of scripted sockets, and a list of the dialled sockets. */
 export function scriptedTransport(setUp: (socket: ScriptedSocket) => void = () => undefined): {
   readonly transport: Transport;
   readonly sockets: readonly ScriptedSocket[];
@@ -106,7 +106,7 @@ export function scriptedTransport(setUp: (socket: ScriptedSocket) => void = () =
   return { transport, sockets };
 }
 
-/** A connection over a scripted socket, aborted at the end of the test. */
+/** A connection over a scripted socket. It is aborted at the end of the test. */
 export async function scripted<In = Buffer, Out = Uint8Array | string>(
   options: ConnectOptions<In, Out> = {},
 ): Promise<{ near: Connection<In, Out>; socket: ScriptedSocket }> {
@@ -117,7 +117,7 @@ export async function scripted<In = Buffer, Out = Uint8Array | string>(
       next: (state) => {
         if (state.status === 'connected') resolve(state.connection);
       },
-      // How the connection ends is reported by its `closed`.
+      // `closed` reports how the connection ends.
       error: () => undefined,
     });
     onTestFinished(async () => {

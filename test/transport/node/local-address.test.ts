@@ -8,7 +8,7 @@ it.each([
   ['127.0.0.2', '127.0.0.2'],
   ['0.0.0.0', '127.0.0.2'],
   ['::', '127.0.0.2'],
-])('A2: a server that listens at %s reports at which address each connection arrived', async (host, dialled) => {
+])('A2: a server at %s reports the address at which each connection arrived', async (host, dialled) => {
   const server = listen({ host, port: 0 });
   const connection = firstValueFrom(server);
   const bound = await firstValueFrom(server.listening);

@@ -12,9 +12,9 @@ import { makeStale } from '../../support/transport/node/unix/socket-files.js';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const program = join(root, 'test/support/transport/node/permission-program.mjs');
 const flags = process.allowedNodeEnvironmentFlags;
-/** Node 20 has another name for it. */
+/** Node 20 has a different name for this flag. */
 const permission = flags.has('--permission') ? '--permission' : '--experimental-permission';
-/** From Node 25 on, the network is a permission, too. */
+/** Since Node 25, access to the network is a permission as well. */
 const network = flags.has('--allow-net') ? ['--allow-net'] : [];
 
 let library: string;
@@ -23,7 +23,7 @@ beforeAll(async () => {
   library = await compiled('permission');
 });
 
-/** Starts a process that may read the project, and otherwise do only what `permissions` allow. */
+/** Starts a process that may read the project. Anything else needs one of `permissions`. */
 async function permitted(...permissions: string[]): Promise<ChildProcess> {
   const execArgv = [permission, '--no-warnings', `--allow-fs-read=${root}`, ...permissions];
   const child = fork(program, [library], { execArgv, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
@@ -48,7 +48,7 @@ function opened(child: ChildProcess, folder: string): string[] {
     try {
       return readlinkSync(join(links, fd));
     } catch {
-      // It was closed meanwhile.
+      // The descriptor has already been closed.
       return '';
     }
   };
@@ -68,7 +68,7 @@ describe("under Node's permission model", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: a folder without permission is EACCES, and leaves no descriptor open', async () => {
+  it('S3: a folder without permission fails with EACCES, and leaves no descriptor open', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     for (const permissions of [[], [`--allow-fs-read=${folder}`]]) {

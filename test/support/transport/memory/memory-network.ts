@@ -4,7 +4,7 @@ import { type Codec, lines } from 'rxjs-sockets/codecs';
 import { memoryTransport } from 'rxjs-sockets/testing';
 import { onTestFinished } from 'vitest';
 
-/** The library's `listen` and `connect` in a separate memory network, so that any address is free. */
+/** The library's `listen` and `connect` over a separate memory transport, so that any address is free. */
 export interface Network {
   listen<In = Buffer, Out = Uint8Array | string>(
     address: AddressInput,
@@ -16,10 +16,7 @@ export interface Network {
   ): Client<In, Out>;
 }
 
-/**
- * Creates a network for the code of a documentation page, which uses addresses as users do; everything ends with the
- * test.
- */
+/** Creates a network for the code of a documentation page. Everything in it ends with the test. */
 export function network(): Network {
   const transport = memoryTransport();
   return {
@@ -35,7 +32,7 @@ export function network(): Network {
   };
 }
 
-/** Two ends of a connection in memory, both with the same codec, by default lines of text. */
+/** Two ends of a connection in memory. Both have the same codec, by default lines of text. */
 export function pair(): Promise<Pair<string>>;
 
 export function pair<T>(codec: Codec<T>): Promise<Pair<T>>;
@@ -58,7 +55,6 @@ export async function pair(codec: Codec<unknown> = lines()): Promise<Pair<unknow
   return { connection: await near, peer: await far, server, client };
 }
 
-/** The result of {@link pair}. */
 export interface Pair<T> {
   readonly connection: Connection<T, T>;
   readonly peer: Connection<T, T>;

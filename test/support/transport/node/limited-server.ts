@@ -1,4 +1,4 @@
-// An echo server in a process with a limit of descriptors: limited-server.ts LIMIT ADDRESS [public-api]. Its parent
+// limited-server.ts LIMIT ADDRESS [public-api]: an echo server in a process with a limit of descriptors. Its parent
 // controls it over IPC.
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync } from 'node:fs';
@@ -6,10 +6,9 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
 import { formatAddress, listen, nodeTransport } from 'rxjs-sockets';
 
-/** The commands of the parent; each is answered once. */
+/** The commands of the parent. Each command gets one answer. */
 export type Order = 'state' | 'eat' | 'free' | 'rest';
 
-/** An answer of a process. */
 export interface State {
   readonly address: string;
   /** How many connections are open. */
@@ -17,12 +16,12 @@ export interface State {
   /** The codes of the incidents. */
   readonly incidents: readonly string[];
   readonly descriptors: number;
-  /** The fraction of the time since the previous answer in which its event loop was busy. */
+  /** How much of the time since the previous answer the event loop was busy, as a fraction. */
   readonly busy: number;
 }
 
 const [limit = '', where = '', api] = process.argv.slice(2);
-// Like `ulimit -n`, but late enough for tsx to load the library's source.
+// Like `ulimit -n`, but set only after tsx has loaded the library's source.
 execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${limit}:${limit}`]);
 
 const server = listen(where, { transport: nodeTransport({ internals: api !== 'public-api' }) });
@@ -35,12 +34,12 @@ const state = (): State => {
   const since = performance.eventLoopUtilization(last);
   last = performance.eventLoopUtilization();
   const served = server.connections.size;
-  // Reading the folder takes a descriptor, and there may be none left.
+  // Reading the folder takes a descriptor, and perhaps none is free.
   let descriptors = -1;
   try {
     descriptors = readdirSync('/proc/self/fd').length;
   } catch {
-    // There is none left.
+    // No descriptor is free.
   }
   return { address, served, incidents: [...incidents], descriptors, busy: since.utilization };
 };
@@ -51,7 +50,7 @@ const orders: Record<Order, () => Promise<void> | void> = {
     try {
       for (;;) eaten.push(openSync('/', 'r'));
     } catch {
-      // There is none left.
+      // No descriptor is free.
     }
   },
   free: () => {

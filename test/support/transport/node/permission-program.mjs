@@ -1,5 +1,5 @@
-// Runs under Node's permission model: permission-program.mjs LIBRARY. For each address from its parent, it reports the
-// result of a server and an echo there, or, for an address with `dial`, of a client.
+// permission-program.mjs LIBRARY: runs under Node's permission model. For each address from its parent, it reports the
+// result of a server and an echo at this address. For an address with `dial`, it reports the result of a client.
 const { connect, listen } = await import(process.argv[2]);
 
 const codesOf = (error) => ({ code: error.code, cause: error.cause?.code });

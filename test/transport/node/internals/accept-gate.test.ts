@@ -8,7 +8,7 @@ import { type Peer, peerAt } from '../../../support/sockets/peer.js';
 import { settled } from '../../../support/scheduling/event-loop.js';
 import { freshFolder, type Place, realPlaces, tcp, unix } from '../../../support/transport/places.js';
 
-/** The internals that the gate looks at. */
+/** The internals that the gate uses. */
 interface Handle {
   open?: ((fd: number) => number) | undefined;
   readStop?: (() => number) | undefined;
@@ -20,7 +20,7 @@ interface Inside {
 
 const inside = net as unknown as Inside;
 
-/** Replaces Node's internals, as seen by the gate, until the end of the test. */
+/** Replaces Node's internals for the gate, until the end of the test. */
 function stub(createHandle: Inside['_createServerHandle']): void {
   const original = inside._createServerHandle;
   inside._createServerHandle = createHandle;
@@ -29,7 +29,7 @@ function stub(createHandle: Inside['_createServerHandle']): void {
   });
 }
 
-/** `change` modifies every handle that the gate creates. */
+/** Changes every handle that the gate creates. */
 function stubHandles(change: (handle: Handle) => void): void {
   const create = inside._createServerHandle;
   stub((...args) => {
@@ -39,7 +39,7 @@ function stubHandles(change: (handle: Handle) => void): void {
   });
 }
 
-/** A server with a gate, and the texts that its clients sent first, in the order of acceptance. */
+/** A server with a gate, and the first text of each client, in the order of acceptance. */
 async function gated(place: Place, held: boolean) {
   const served: Promise<string>[] = [];
   const server = net.createServer((socket) => {
@@ -95,7 +95,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     }
   });
 
-  it('S5: can be closed before it listens', async () => {
+  it('S5: can be held before its server listens', async () => {
     const { gate, served, dial } = await gated(place, true);
     for (const text of ['1', '2', '3']) await dial(text);
     await settled();
@@ -105,7 +105,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     expect(await Promise.all(served)).toEqual(['1', '2', '3']);
   });
 
-  it('S5: opening an open gate, and closing a closed one, does nothing', async () => {
+  it('S5: ignores a second hold or release', async () => {
     const { gate, served, dial } = await gated(place, false);
     gate.release();
     gate.release();
@@ -120,7 +120,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     expect(await Promise.all(served)).toEqual(['1']);
   });
 
-  it('S1: closing the server while it is held resets waiting clients, and frees the address', async () => {
+  it('S1: resets waiting clients and frees the address if the server closes while it is held', async () => {
     const { server, name, dial } = await gated(place, true);
     const peers = [await dial('1'), await dial('2')];
     server.close();
@@ -129,14 +129,14 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     await expect(dial('3')).rejects.toMatchObject({ code: place === unix ? 'ENOENT' : 'ECONNREFUSED' });
   });
 
-  it('S5: holding and releasing a closed server does nothing', async () => {
+  it('S5: ignores hold and release after the server has closed', async () => {
     const { server, gate } = await gated(place, false);
     server.close();
     gate.hold();
     gate.release();
   });
 
-  it('S3: Node reports why an address cannot be bound', async () => {
+  it('S3: reports why an address cannot be bound', async () => {
     const { name } = await gated(place, false);
     const other = net.createServer();
     new AcceptGate(other);
@@ -171,7 +171,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
   });
 });
 
-it('S3: Node reports a missing folder as it does without a gate', async () => {
+it('S3: the accept gate leaves it to Node to report a missing folder', async () => {
   const server = net.createServer();
   new AcceptGate(server);
   const failed = new Promise((resolve) => server.once('error', resolve));
@@ -182,7 +182,7 @@ it('S3: Node reports a missing folder as it does without a gate', async () => {
 it.each<[string, net.ListenOptions]>([
   ['a TCP address, in a separate turn', { host: '127.0.0.1', port: 0 }],
   ['an abstract name, within the call', { path: '\0rxjs-sockets-denied' }],
-])('S3: what Node throws while it creates the handle of %s is an error event', async (_what, where) => {
+])('S3: the accept gate emits an error that Node throws while it creates the handle of %s', async (_what, where) => {
   const denied = Object.assign(new Error('use --allow-net'), { code: 'ERR_ACCESS_DENIED' });
   stub(() => {
     throw denied;
@@ -195,7 +195,7 @@ it.each<[string, net.ListenOptions]>([
   expect(server.listening).toBe(false);
 });
 
-it('S3: what Node throws when it starts to listen is an error event, and the handle is closed', async () => {
+it('S3: the accept gate emits an error that Node throws when it listens, and closes the handle', async () => {
   const denied = new Error('use --allow-net');
   stubHandles((handle) => {
     Object.assign(handle, {
@@ -212,7 +212,7 @@ it('S3: what Node throws when it starts to listen is an error event, and the han
   expect(server.listening).toBe(false);
 });
 
-it('S5: works if the host is a name', async () => {
+it('S5: the accept gate works if the host is a name', async () => {
   const server = net.createServer((socket) => socket.end());
   const gate = new AcceptGate(server);
   gate.hold();
@@ -231,7 +231,7 @@ it('S5: works if the host is a name', async () => {
   server.close();
 });
 
-it('S5: a handle passed to the server, as in a worker of node:cluster, is left alone', async () => {
+it('S5: the accept gate leaves a handle alone that was passed to the server, as in node:cluster', async () => {
   const server = net.createServer();
   const gate = new AcceptGate(server);
   const worker = server as unknown as { _handle: unknown; _listen2(...args: unknown[]): void };

@@ -2,10 +2,10 @@ import type { TLSSocket } from 'node:tls';
 import { expect, it } from 'vitest';
 import { watchTlsEnd } from '../../../../src/transport/node/internals/close-notify.js';
 
-/** What libuv returns for a start while it already reads. */
+/** The result of libuv for a start while it already reads. */
 const already = -114;
 
-/** A socket as `watchTlsEnd` sees it; reading below TLS returns these codes, one for each start. */
+/** A socket as `watchTlsEnd` sees it. Each start of reading below TLS returns the next of these codes. */
 function socketWith(answers: readonly number[], reading = true): TLSSocket & { starts: number } {
   const socket = {
     starts: 0,
@@ -27,7 +27,7 @@ it.each([
   expect(end.isTruncated).toBe(truncated);
 });
 
-it('T5: a socket that does not read is not probed, because the probe would start it', () => {
+it('T5: a TLS socket that does not read is not probed, because the probe would start it', () => {
   const socket = socketWith([], false);
   const end = watchTlsEnd(socket);
   socket.push(null);

@@ -18,8 +18,8 @@ async function accepted(): Promise<{ socket: net.Socket; peer: net.Socket }> {
   return { socket, peer };
 }
 
-describe('reading into our own memory', () => {
-  it('C1: received bytes are in the given memory, without a data event', async () => {
+describe("reading directly into the library's memory", () => {
+  it('C1: puts received bytes into the given memory, without a data event', async () => {
     const { socket, peer } = await accepted();
     const memory = Buffer.alloc(16);
     const other = Buffer.alloc(4);
@@ -39,7 +39,7 @@ describe('reading into our own memory', () => {
     expect([memory.toString(), other.subarray(0, 3).toString()]).toEqual(['sixteen bytes it', 'ore']);
   });
 
-  it('C1: if Node has already read something, or works differently, nothing changes and the data event is emitted', async () => {
+  it('C1: changes nothing if Node has already read bytes or works differently', async () => {
     const { socket, peer } = await accepted();
     const callback = (): true => true;
     socket.unshift(Buffer.from('early '));

@@ -8,7 +8,7 @@ import { freshFolder } from '../../../support/transport/places.js';
 /** A socket with this descriptor, as `hiddenReset` sees it. */
 const socketOf = (fd: number): net.Socket => ({ _handle: { fd } }) as unknown as net.Socket;
 
-it('C8: a descriptor that cannot be read hides no reset', async () => {
+it('C8: hiddenReset finds no reset at a descriptor that cannot be read', async () => {
   const folder = openSync('/', 'r');
   expect(hiddenReset(socketOf(folder))).toBeUndefined();
   closeSync(folder);
@@ -17,7 +17,7 @@ it('C8: a descriptor that cannot be read hides no reset', async () => {
   closeSync(writeOnly);
 });
 
-it('C8: a number that is not an open descriptor hides no reset', () => {
-  // As large as a number can be, so that no other descriptor gets it.
+it('C8: hiddenReset finds no reset at a number that is not an open descriptor', () => {
+  // The largest possible number, so that no descriptor has it.
   expect(hiddenReset(socketOf(2 ** 31 - 1))).toBeUndefined();
 });

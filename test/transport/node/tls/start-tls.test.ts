@@ -41,7 +41,7 @@ interface Opened {
   readonly raw: net.Socket;
 }
 
-/** Opens a socket, which reads into our own memory if `keeps` is given. */
+/** Opens a socket. With `keeps`, it reads into the library's memory. */
 function open(socket: TransportSocket, raw: net.Socket, keeps?: boolean): Opened {
   const log: string[] = [];
   const events: BorrowingSocketEvents = {
@@ -97,7 +97,7 @@ async function accepted(place: Place): Promise<Opened> {
 }
 
 describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
-  it('T10: bytes that Node has read but not delivered fail the start of TLS, even those of a handshake', async () => {
+  it('T10: startTls fails if Node has read bytes that it has not delivered, even of a handshake', async () => {
     const { socket, log, raw } = await accepted(place);
     socket.pause();
     const peer = beginAsClient(raw);
@@ -150,11 +150,11 @@ describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
   });
 });
 
-describe.each(sides)('TLS on a socket that reads into our own memory, $name', (side) => {
-  it('T10: works whatever memory it has read into last', async () => {
+describe.each(sides)("TLS on a socket that reads into the library's memory, $name", (side) => {
+  it('T10: works wherever the last bytes were read', async () => {
     const header = Buffer.alloc(4);
     header.writeUInt32BE(1_000_000);
-    // Kept chunks are in separate blocks, and the rest of a large frame is read directly into it.
+    // Kept chunks are in separate blocks. The rest of a large frame is read directly into the frame.
     const chunks = await side.pair();
     const kept = record(chunks.near.data);
     chunks.raw.write(Buffer.alloc(3_000_000, 'k'));

@@ -4,7 +4,7 @@ import { listedName } from '../../../../src/transport/node/unix/inherited-socket
 const row = (inode: number | string, name?: string): string =>
   `0000000092f3c4cf: 00000002 00000000 00010000 0001 01 ${String(inode).padStart(5)}${name === undefined ? '' : ` ${name}`}\n`;
 
-/** `/proc/net/unix` with these rows, as the bytes that are read. */
+/** The text of `/proc/net/unix` with these rows. */
 const table = (...rows: string[]): string =>
   Buffer.from(`Num       RefCount Protocol Flags    Type St Inode Path\n${rows.join('')}`).toString('latin1');
 
@@ -40,7 +40,7 @@ describe('the list of unix sockets', () => {
     expect(listedName(text, '7')).toBeUndefined();
   });
 
-  it('S16: works on large machines, too', () => {
+  it('S16: returns a name even if there are 50,000 sockets', () => {
     const text = table(...Array.from({ length: 50_000 }, (_, index) => row(100_000 + index, `/run/${index}`)));
     expect(listedName(text, '149999')).toBe('/run/49999');
   });

@@ -13,11 +13,11 @@ import {
 } from '../../../support/transport/node/unix/socket-files.js';
 import { listenerPid } from '../../../support/transport/node/unix/listener-process.js';
 
-// Neither /proc nor abstract names: no folder is kept open, there is no lock, and paths are four bytes shorter.
+// This platform has neither /proc nor abstract names: no folder stays open, there is no lock, and paths are shorter.
 vi.hoisted(() => Object.defineProperty(process, 'platform', { value: 'freebsd' }));
 
-describe('without the features that only Linux has', () => {
-  it('S8: a stale file is taken over, and removed at the end', async () => {
+describe('a socket file on a system other than Linux', () => {
+  it('S8: is taken over if it is stale, and removed at the end', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -28,7 +28,7 @@ describe('without the features that only Linux has', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S8: of several servers that start in one process, exactly one listens', async () => {
+  it('S8: is owned by exactly one of several servers that start in one process', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -37,7 +37,7 @@ describe('without the features that only Linux has', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: a live owner, and a file that is not a socket, are refused', async () => {
+  it('S8: is refused if its owner is alive, or if it is not a socket', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await plainServer(path);
@@ -50,7 +50,7 @@ describe('without the features that only Linux has', () => {
     expect(await listenerPid(path)).toBe(process.pid);
   });
 
-  it('S8: a file that has replaced the socket file is left in place', async () => {
+  it("S8: is left in place if it has replaced the server's own file", async () => {
     const path = join(await freshFolder(), 'socket');
     const stop = await started(path);
     writeFileSync(`${path}.new`, 'precious');
@@ -59,7 +59,7 @@ describe('without the features that only Linux has', () => {
     expect(readFileSync(path, 'utf8')).toBe('precious');
   });
 
-  it('S8: a relative path is relative to the working directory at the start', async () => {
+  it('S8: has a path relative to the working directory at the start', async () => {
     const folder = await freshFolder();
     workIn(folder);
     const starting = started('socket');
@@ -70,14 +70,14 @@ describe('without the features that only Linux has', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: a missing folder is ENOENT, and a plain file ENOTDIR', async () => {
+  it('S3: gives ENOENT in a missing folder, and ENOTDIR in a plain file', async () => {
     const folder = await freshFolder();
     writeFileSync(join(folder, 'file'), '');
     expect(await outcome(join(folder, 'missing/socket'))).toBe('ENOENT');
     expect(await outcome(join(folder, 'file/socket'))).toBe('ENOTDIR');
   });
 
-  it('A4: a path may be as long as the system allows, unless its file has a very short name', async () => {
+  it('A4: may have a path as long as the system allows, unless its name is very short', async () => {
     const folder = await freshFolder();
     const long = join(folder, 'x'.repeat(103 - folder.length - 1));
     const stop = await started(long);
@@ -87,7 +87,7 @@ describe('without the features that only Linux has', () => {
     mkdirSync(parent);
     expect(await outcome(join(parent, 's'))).toBe('ENAMETOOLONG');
     expect(readdirSync(parent)).toEqual([]);
-    // Seen from within the folder, it is short.
+    // From within the folder, the path is short.
     workIn(parent);
     expect(await outcome('s')).toBe('ok');
   });

@@ -9,7 +9,7 @@ import { makeStale, outcome, plainServer, started } from '../../../support/trans
 import { listenerPid } from '../../../support/transport/node/unix/listener-process.js';
 import { turns } from '../../../support/scheduling/event-loop.js';
 
-// The actions of another process between two steps of ours: each hook is called once, with the paths of that step.
+// Each hook acts as another process between two steps of the library. It runs once, with the paths of its step.
 const hooks = vi.hoisted(() => ({
   beforeRename: undefined as ((path: string) => void) | undefined,
   beforeLink: undefined as ((path: string) => void) | undefined,
@@ -35,7 +35,7 @@ vi.mock('node:fs', async (importOriginal) => {
       hook?.(from);
       real.linkSync(from, to);
     },
-    // The lock is named after the folder.
+    // The library calls this to name the lock after the folder.
     statSync(...args: Parameters<typeof real.statSync>): unknown {
       const hook = hooks.beforeLock;
       hooks.beforeLock = undefined;
@@ -67,8 +67,8 @@ beforeEach(async () => {
   });
 });
 
-describe('in the last moment before the stale file is removed', () => {
-  it('S8: a plain file in its place is put back', async () => {
+describe('a file that replaces the stale socket file just before its removal', () => {
+  it('S8: is put back if it is a plain file', async () => {
     hooks.beforeRename = () => {
       rmSync(path);
       writeFileSync(path, 'precious');
@@ -78,7 +78,7 @@ describe('in the last moment before the stale file is removed', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: a folder in its place is put back', async () => {
+  it('S8: is put back if it is a folder', async () => {
     hooks.beforeRename = () => {
       rmSync(path);
       realMkdir(path);
@@ -89,7 +89,7 @@ describe('in the last moment before the stale file is removed', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: a symbolic link in its place is put back', async () => {
+  it('S8: is put back if it is a symbolic link', async () => {
     hooks.beforeRename = () => {
       rmSync(path);
       symlinkSync('nothing', path);
@@ -99,7 +99,7 @@ describe('in the last moment before the stale file is removed', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: a live socket in its place is put back', async () => {
+  it('S8: is put back if it is a live socket', async () => {
     const live = await liveSocket();
     hooks.beforeRename = () => realRename(live, path);
     expect(await outcome(path)).toBe('EADDRINUSE');
@@ -107,20 +107,20 @@ describe('in the last moment before the stale file is removed', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: another stale socket in its place is put back, and then taken over', async () => {
+  it('S8: is put back, then taken over, if it is another stale socket', async () => {
     await makeStale(`${path}.other`);
     hooks.beforeRename = () => realRename(`${path}.other`, path);
     expect(await outcome(path)).toBe('ok');
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: a stale file that is already gone is not an error', async () => {
+  it('S8: may be missing, because another process has removed the stale file', async () => {
     hooks.beforeRename = () => rmSync(path);
     expect(await outcome(path)).toBe('ok');
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: a file that can no longer be put back is kept aside and reported', async () => {
+  it('S8: is kept aside and reported if it can no longer be put back', async () => {
     const live = await liveSocket();
     hooks.beforeRename = () => {
       rmSync(path);
@@ -135,8 +135,8 @@ describe('in the last moment before the stale file is removed', () => {
   });
 });
 
-describe('in a folder that others can write to', () => {
-  it('S9: nothing is bound in a folder that has replaced the private one', async () => {
+describe('a server in a folder that other users can write to', () => {
+  it('S9: binds nothing in a folder that has replaced its private folder', async () => {
     const trap = join(folder, 'trap');
     realMkdir(trap, 0o777);
     hooks.afterMkdir = (made) => {
@@ -147,7 +147,7 @@ describe('in a folder that others can write to', () => {
     for (const name of readdirSync(folder)) if (name !== 'socket') expect(readdirSync(join(folder, name))).toEqual([]);
   });
 
-  it('S9: nothing is bound behind a symbolic link that has replaced the private folder', async () => {
+  it('S9: binds nothing behind a symbolic link that has replaced its private folder', async () => {
     const trap = await freshFolder();
     hooks.afterMkdir = (made) => {
       realRename(made, `${made}.gone`);
@@ -158,10 +158,10 @@ describe('in a folder that others can write to', () => {
   });
 });
 
-it('S1: unsubscribing right after the removal of the stale file leaves no file', async () => {
+it('S1: a server that is unsubscribed after the removal of the stale file leaves no file', async () => {
   const subscription = listen({ path }).subscribe();
   const asked = new Promise<void>((resolve) => {
-    // Its new folder is checked first.
+    // The library checks its new folder first.
     hooks.beforeLock = () => {
       hooks.beforeLock = () => {
         rmSync(path);
@@ -176,7 +176,7 @@ it('S1: unsubscribing right after the removal of the stale file leaves no file',
   expect(readdirSync(folder)).toEqual([]);
 });
 
-it('S8: without /proc, the path itself is used', async () => {
+it('S8: a server uses the path itself if there is no /proc', async () => {
   hooks.hasProc = false;
   const stop = await started(path);
   expect(readdirSync(folder)).toEqual(['socket']);

@@ -31,7 +31,7 @@ describe('the path of a unix server', () => {
     await worksAt(path);
   });
 
-  it('A4: all of its 107 bytes can be one name', async () => {
+  it('A4: may be a single name of 107 bytes', async () => {
     const folder = await freshFolder();
     workIn(folder);
     const path = 'é'.repeat(53) + 'x';
@@ -39,7 +39,7 @@ describe('the path of a unix server', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('A4: nearly all of its 107 bytes can be folders', async () => {
+  it('A4: may consist almost only of folders', async () => {
     const folder = await freshFolder();
     const parent = join(folder, 'x'.repeat(107 - folder.length - 1 - 2));
     mkdirSync(parent);
@@ -47,7 +47,7 @@ describe('the path of a unix server', () => {
     await worksAt(join(parent, 's'));
   });
 
-  it('A4: with one byte more, nothing is created', async () => {
+  it('A4: creates nothing if it has one byte too many', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'x'.repeat(107 - folder.length));
     expect(refusal(() => listen({ path })).code).toBe('ERR_ADDRESS_INVALID');
@@ -68,13 +68,13 @@ describe('the path of a unix server', () => {
     await worksAt(`${folder}/.//../${basename(folder)}/socket`);
   });
 
-  it.each(['/', '.', '..', '/tmp/', '/tmp/.'])('%j is a folder', async (path) => {
+  it.each(['/', '.', '..', '/tmp/', '/tmp/.'])('is refused if it is a folder: %j', async (path) => {
     expect((await failure(path)).code).toBe('ERR_NOT_A_SOCKET');
   });
 });
 
 describe('the folder of a socket file', () => {
-  it('S3: is ENOENT, with its name, if it is missing', async () => {
+  it('S3: gives ENOENT with its name if it is missing', async () => {
     const folder = await freshFolder();
     for (const path of [
       join(folder, 'missing/socket'),
@@ -88,18 +88,18 @@ describe('the folder of a socket file', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: is named as it was given if it is relative and missing', async () => {
+  it('S3: is reported as it was given if it is relative and missing', async () => {
     workIn(await freshFolder());
     expect((await failure('missing/socket')).message).toContain('"missing/"');
   });
 
-  it('S3: is ENOTDIR if it is a plain file', async () => {
+  it('S3: gives ENOTDIR if it is a plain file', async () => {
     const folder = await freshFolder();
     writeFileSync(join(folder, 'file'), '');
     expect((await failure(join(folder, 'file/socket'))).code).toBe('ENOTDIR');
   });
 
-  it.skipIf(!isRoot)('S3: is EACCES if it cannot be written to, or entered', { timeout: 40_000 }, async () => {
+  it.skipIf(!isRoot)('S3: gives EACCES if it cannot be written to or entered', { timeout: 40_000 }, async () => {
     const folder = await freshFolder();
     const server = await starter();
     await server.become(65_534);
@@ -125,12 +125,12 @@ describe('the folder of a socket file', () => {
     }
   });
 
-  it.skipIf(!isLinux)('is an error, and nothing else, if nothing can be created in it', async () => {
+  it.skipIf(!isLinux)('gives one error and nothing else if nothing can be created in it', async () => {
     expect((await failure('/proc/socket')).code).toMatch(/^(ENOENT|EACCES|EPERM|EROFS)$/);
   });
 });
 
-describe('a path without a file', () => {
+describe('a server at a path without a file', () => {
   it('S12: serves a client that connects in the turn of the subscription', async () => {
     const path = join(await freshFolder(), 'socket');
     const server = listen({ path }).subscribe(({ data }) => data.subscribe(data));
@@ -141,7 +141,7 @@ describe('a path without a file', () => {
     expect((await answer).toString()).toBe('hello');
   });
 
-  it('S12: the file exists at once, with its mode and alone', async () => {
+  it('S12: creates only the socket file, at once and with its mode', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const server = listen({ path }, { mode: 0o640 });
@@ -154,12 +154,12 @@ describe('a path without a file', () => {
     onTestFinished(() => subscription.unsubscribe());
     expect(statSync(path).mode & 0o777).toBe(0o640);
     expect(readdirSync(folder)).toEqual(['socket']);
-    // As on every transport, nothing is emitted within the call.
+    // As on every transport, nothing is emitted during the subscription.
     expect(isTold).toBe(false);
     expect(await listening).toEqual({ transport: 'unix', path });
   });
 
-  it('S1: unsubscribing in the same turn removes the file at once, and the path is free at once', async () => {
+  it('S1: removes its file at once when it is unsubscribed in the same turn, and frees the path', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     for (let round = 0; round < 20; round++) {
@@ -171,12 +171,12 @@ describe('a path without a file', () => {
     await worksAt(path);
   });
 
-  it('S8: of two servers subscribed to in one turn, the first listens', async () => {
+  it('S8: listens before a server that is subscribed to later in the same turn', async () => {
     const path = join(await freshFolder(), 'socket');
     expect(await Promise.all([outcome(path), outcome(path)])).toEqual(['ok', 'EADDRINUSE']);
   });
 
-  it('S3: a failure is reported after the subscription, not within it', async () => {
+  it('S3: reports a failure after the subscription, not within it', async () => {
     const path = join(await freshFolder(), 'missing/socket');
     const codes: string[] = [];
     const ended = new Promise<void>((resolve) => {
@@ -193,8 +193,8 @@ describe('a path without a file', () => {
   });
 });
 
-describe('a start that is given up', () => {
-  it('S1: unsubscribing in the same turn leaves nothing behind', async () => {
+describe('a server whose start is given up or fails', () => {
+  it('S1: leaves nothing behind when it is unsubscribed in the same turn', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const before = await openFiles();
@@ -203,7 +203,7 @@ describe('a start that is given up', () => {
     await expect.poll(openFiles).toBe(before);
   });
 
-  it('S1: unsubscribing after any number of turns leaves nothing behind, and the path free', async () => {
+  it('S1: leaves nothing behind when it is unsubscribed after any number of turns', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const before = await openFiles();
@@ -219,7 +219,7 @@ describe('a start that is given up', () => {
   });
 
   it.skipIf(!isLinux)(
-    'S1: unsubscribing while the server waits for the lock leaves the stale file, and nothing else',
+    'S1: leaves the stale file and nothing else when it is unsubscribed while it waits for the lock',
     async () => {
       const folder = await freshFolder();
       const path = join(folder, 'socket');
@@ -227,7 +227,7 @@ describe('a start that is given up', () => {
       const unlock = await lockOf(folder, 'socket');
       const before = await openFiles();
       const subscription = listen({ path }).subscribe();
-      // It has created its folder, and waits.
+      // The server has created its folder, and waits for the lock.
       await expect.poll(() => readdirSync(folder)).toHaveLength(2);
       subscription.unsubscribe();
       await expect.poll(() => readdirSync(folder)).toEqual(['socket']);
@@ -237,7 +237,7 @@ describe('a start that is given up', () => {
     },
   );
 
-  it('a failure leaves nothing behind', async () => {
+  it('leaves nothing behind after a failure', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await plainServer(path);
@@ -248,8 +248,8 @@ describe('a start that is given up', () => {
   });
 });
 
-describe.skipIf(!isLinux)('out of descriptors', () => {
-  it('S3: listening is EMFILE and leaves nothing behind; with enough descriptors it succeeds', async () => {
+describe.skipIf(!isLinux)('a server without free descriptors', () => {
+  it('S3: fails with EMFILE and leaves nothing behind, but listens with enough descriptors', async () => {
     const folder = await freshFolder();
     const outcomes = await outcomesWithFew(join(folder, 'socket'));
     expect(outcomes).toEqual([...Array<string>(3).fill('EMFILE'), ...Array<string>(3).fill('ok')]);
@@ -258,7 +258,7 @@ describe.skipIf(!isLinux)('out of descriptors', () => {
 });
 
 describe.skipIf(!isLinux)('the lock of a stale path', () => {
-  it('S8: a waiting server continues once the lock is free', async () => {
+  it('S8: lets a waiting server continue once it is free', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -269,7 +269,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
     expect(await result).toBe('ok');
   });
 
-  it('S8: a waiting server gives up at once if another server has taken the path over', async () => {
+  it('S8: is no longer awaited once another server has taken the path over', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -281,7 +281,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
     expect(await result).toBe('EADDRINUSE');
   });
 
-  it('S8: a lock that is never released delays a start, but does not prevent it', async () => {
+  it('S8: delays a start, but does not prevent it, if it is never released', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -315,7 +315,7 @@ describe.skipIf(!isLinux)('an abstract name', () => {
     await expect.poll(() => outcome(address.replace('unix:@', '\0'))).toBe('ok');
   });
 
-  it('S13: serves a client that connects in the turn of the subscription', async () => {
+  it('S13: is reachable in the turn of the subscription', async () => {
     const address = `unix:@rxjs-sockets-test-${process.pid}-turn`;
     const server = listen(address).subscribe(({ data }) => data.subscribe(data));
     onTestFinished(() => server.unsubscribe());
@@ -361,7 +361,7 @@ describe('the options of a socket file', () => {
   });
 });
 
-/** Listens at the path, is reached, and is removed; also with a stale file. */
+/** Checks that a server at the path can be reached and removes its file, with and without a stale file. */
 async function worksAt(path: string): Promise<void> {
   for (const isStale of [false, true]) {
     if (isStale) await makeStale(path);
@@ -398,7 +398,7 @@ async function openFiles(): Promise<number> {
   return readdirSync('/proc/self/fd').length;
 }
 
-/** The results of listening at the path in a process that has 0, 1, 2, … descriptors left. */
+/** The results of listening at the path in a process with 0, 1, 2, … free descriptors. */
 async function outcomesWithFew(path: string): Promise<string[]> {
   const program = fileURLToPath(
     new URL('../../../support/transport/node/unix/listen-with-few-descriptors.ts', import.meta.url),

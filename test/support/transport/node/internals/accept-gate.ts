@@ -1,13 +1,13 @@
 import { nodeTransport, type Transport } from 'rxjs-sockets';
 import type { Place } from '../../places.js';
 
-/** The same place with a transport whose listeners can be paused, so that clients wait in the kernel (S5). */
+/** `place` with a transport whose listeners can be paused, so that clients wait in the kernel (S5). */
 export function gated(place: Place): Place {
   if (place.options.transport !== undefined) return place;
   return { ...place, options: { ...place.options, transport: nodeTransport({ internals: true }) } };
 }
 
-/** The same place with a transport whose listeners cannot be paused, so that clients wait in the process (S5). */
+/** `place` with a transport whose listeners cannot be paused, so that clients wait in the process (S5). */
 export function ungated(place: Place): Place {
   const transport =
     place.options.transport === undefined ? nodeTransport({ internals: false }) : unpausable(place.options.transport);

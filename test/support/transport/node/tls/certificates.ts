@@ -1,28 +1,27 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-/** A certificate and its key, as `node:tls` takes them. */
 export interface Identity {
   readonly key: string;
   readonly cert: string;
 }
 
-/** The private authority that has issued every certificate except the stranger's; created by `certificates/make.sh`. */
+/** The private authority that has issued every certificate except the stranger's. See `certificates/make.sh`. */
 export const authority = read('authority.pem');
 
-/** For localhost, 127.0.0.1 and ::1. */
+/** A certificate for localhost, 127.0.0.1 and ::1. */
 export const server = identity('server');
 
-/** For other.test and 127.0.0.1. */
+/** A certificate for other.test and 127.0.0.1. */
 export const other = identity('other');
 
-/** For a client, with the name somebody. */
+/** A client's certificate, with the name somebody. */
 export const client = identity('client');
 
-/** For localhost, expired. */
+/** An expired certificate for localhost. */
 export const expired = identity('expired');
 
-/** For localhost, signed by itself. */
+/** A self-signed certificate for localhost. */
 export const stranger = identity('stranger');
 
 function identity(name: string): Identity {

@@ -1,7 +1,7 @@
 import { connect } from 'rxjs-sockets';
 
-// Dials the TLS server at argv[2], whose certificate is not trusted, and prints the result. `trusting` as argv[3]
-// disables the verification.
+// Dials the TLS server at argv[2], whose certificate is not trusted, and prints the result. With `trusting` as argv[3],
+// the program does not verify the certificate.
 const [, , address = '', trusting] = process.argv;
 const tls = { servername: 'localhost', ...(trusting === 'trusting' ? { rejectUnauthorized: false } : {}) };
 

@@ -1,4 +1,4 @@
-// Listens on an inherited descriptor, twice, and prints the results: listen-on-inherited.ts ADDRESS.
+// listen-on-inherited.ts ADDRESS: listens on an inherited descriptor, twice, and prints the results.
 import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
 import net from 'node:net';
@@ -9,7 +9,7 @@ import { until } from '../../../scheduling/event-loop.js';
 const [where = ''] = process.argv.slice(2);
 const fd = Number(where.replace('fd:', ''));
 
-/** The inode of what is open as `fd`: the next thing this process opens gets the lowest free descriptor. */
+/** The inode that is open as `fd`. Once `fd` is closed, the next open file may get its number. */
 const inode = (): number | undefined => {
   try {
     return fstatSync(fd).ino;
@@ -44,7 +44,7 @@ for (let run = 0; run < 2; run++) {
   for (const connection of server.connections) await firstValueFrom(connection.closed);
   console.log(`descriptor ${isSame() ? 'open' : 'closed'}`);
   if (other.listening) break;
-  // It gets the lowest free number: the inherited one, unless another thread uses it for a moment.
+  // `other` gets the lowest free number. This is `fd`, unless another thread uses it for a moment.
   await until(() => inode() === undefined);
   other.listen(0, '127.0.0.1');
   await once(other, 'listening');

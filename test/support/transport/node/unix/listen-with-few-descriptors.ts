@@ -1,4 +1,4 @@
-// Listens at the given path with 0, 1, 2, … descriptors left, and prints each result.
+// Listens at the given path with 0, 1, 2, … free descriptors, and prints each result.
 import { closeSync, openSync } from 'node:fs';
 import { firstValueFrom, map } from 'rxjs';
 import { listen, type SocketError } from 'rxjs-sockets';
@@ -24,7 +24,7 @@ async function attempt(left: number): Promise<string> {
   return outcome;
 }
 
-// Lazily loaded modules need descriptors, too.
+// The first attempt loads modules, which needs descriptors as well.
 await attempt(50);
 for (let left = 0; left < 6; left++) outcomes.push(await attempt(left));
 console.log(outcomes.join(' '));

@@ -14,7 +14,7 @@ export interface Starter {
   readonly pid: number;
   /** `'ok'` once it listens, or the code of the error. */
   listen(path: string, options?: ListenOptions): Promise<string>;
-  /** Unsubscribes. */
+  /** Unsubscribes from the server. */
   stop(): Promise<string>;
   chdir(folder: string): Promise<string>;
   umask(mask: number): Promise<string>;
@@ -23,13 +23,12 @@ export interface Starter {
   /** Sends a command whose answer is not awaited. */
   tell(order: Order): void;
   signal(signal: NodeJS.Signals): void;
-  /** Stops it with SIGTERM, as a service is stopped; returns its exit code, or the signal that ended it. */
+  /** Stops it with SIGTERM. Returns its exit code, or the signal that ended it. */
   terminate(): Promise<number | string>;
-  /** Kills it with SIGKILL. */
   kill(): Promise<void>;
 }
 
-/** Starts a process, in its own network namespace if `isolated`; it ends with the test. */
+/** Starts a process, in its own network namespace if `isolated`. The process ends with the test. */
 export async function starter(isolated = false): Promise<Starter> {
   const child = fork(program, {
     cwd: root,
@@ -62,7 +61,6 @@ export async function starter(isolated = false): Promise<Starter> {
   };
 }
 
-/** Starts several at once. */
 export function starters(count: number): Promise<Starter[]> {
   return Promise.all(Array.from({ length: count }, () => starter()));
 }
@@ -74,7 +72,7 @@ async function end(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-/** The pid of the {@link Starter} that is reached at `path`; rejects if there is none. */
+/** The pid of the {@link Starter} at `path`. Rejects if none listens there. */
 export async function listenerPid(path: string): Promise<number> {
   const socket = net.connect({ path });
   let text = '';

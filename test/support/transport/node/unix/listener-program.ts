@@ -1,8 +1,8 @@
-// A process that listens on request; the tests of socket files race, stop and kill it.
+// A process that listens on request. The tests of socket files start several at once, and stop and kill them.
 import { listen, type ListenOptions, type Server, type SocketError } from 'rxjs-sockets';
 import type { Subscription } from 'rxjs';
 
-/** The commands of the parent; each is answered once. */
+/** The commands of the parent. Each command gets one answer. */
 export type Order =
   | { readonly do: 'listen'; readonly path: string; readonly options: ListenOptions }
   | { readonly do: 'stop' }
@@ -49,7 +49,7 @@ process.on('message', (order: Order) => {
   }
   answer('ok');
 });
-// As a service is stopped.
+// A service is stopped with SIGTERM.
 process.on('SIGTERM', () => {
   void server?.shutdown().then(() => process.disconnect());
 });

@@ -6,11 +6,11 @@ import { listen, type ListenOptions, type SocketError } from 'rxjs-sockets';
 import { onTestFinished } from 'vitest';
 import { freshFolder } from '../../places.js';
 
-/** Starts a server in this process, and returns a function that stops it; the end of the test stops it as well. */
+/** Starts a server in this process, and returns a function that stops it. It also stops at the end of the test. */
 export async function started(path: string, options: ListenOptions = {}): Promise<() => void> {
   const server = listen({ path }, options);
   return new Promise((resolve, reject) => {
-    // A probe that checks whether it listens makes a connection, too.
+    // Another server may connect only to check whether this one listens.
     const subscription = server.subscribe({ next: (connection) => connection.destroy(), error: reject });
     const stop = (): void => subscription.unsubscribe();
     onTestFinished(stop);
@@ -18,7 +18,7 @@ export async function started(path: string, options: ListenOptions = {}): Promis
   });
 }
 
-/** Starts a server in this process until the end of the test: `'ok'` once it listens, or the code of its error. */
+/** Starts a server in this process until the end of the test. Returns `'ok'`, or the code of its error. */
 export async function outcome(path: string, options: ListenOptions = {}): Promise<string> {
   return started(path, options).then(
     () => 'ok',
@@ -26,7 +26,7 @@ export async function outcome(path: string, options: ListenOptions = {}): Promis
   );
 }
 
-/** A plain `net.Server` that sends the pid, closed with the test; Node then removes the file at its path. */
+/** A plain `net.Server` that sends the pid. It closes with the test, and Node then removes the file at its path. */
 export async function plainServer(path: string): Promise<net.Server> {
   const server = net.createServer((socket) => socket.on('error', () => undefined).end(String(process.pid)));
   onTestFinished(() => {
@@ -37,7 +37,7 @@ export async function plainServer(path: string): Promise<net.Server> {
   return server;
 }
 
-/** Leaves a socket file, like an owner that has crashed. */
+/** Leaves a socket file behind, like an owner that has crashed. */
 export async function makeStale(path: string, mode = 0o600): Promise<void> {
   const made = join(await freshFolder(), 'socket');
   const server = await plainServer(made);
@@ -47,7 +47,7 @@ export async function makeStale(path: string, mode = 0o600): Promise<void> {
   await once(server, 'close');
 }
 
-/** Distinguishes a file from any other, and from itself before a change. */
+/** A text that differs for each file, and changes with the file. */
 export function fingerprint(path: string): string {
   const { dev, ino, mode, mtimeNs, ctimeNs } = lstatSync(path, { bigint: true });
   return [dev, ino, mode, mtimeNs, ctimeNs].join(' ');
