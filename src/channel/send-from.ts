@@ -10,7 +10,7 @@ import { InternalSubscriber } from '../flow/internal-subscriber.js';
 import { Flow } from '../flow/flow.js';
 import { pacingHold, type ReacquirableHold } from '../flow/hold.js';
 import { closedError, type SendLane } from '../io/send-lane.js';
-import type { WatermarkWatcher } from '../io/watermark.js';
+import type { WatermarkWatcher } from '../io/write-watermark.js';
 import { borrowed, nextPaced, unframed } from './internal-access.js';
 import { pacedFrom } from '../flow/pulled-flow.js';
 import { ReportedObservable } from '../flow/reported-errors.js';

@@ -1,7 +1,7 @@
 import { handled, noteOrigin, type Origin } from '../errors/error-origin.js';
 import { SocketError } from '../errors/socket-error.js';
 import { noWaiters, type Waiters } from './waiters.js';
-import { Watermark } from './watermark.js';
+import { WriteWatermark } from './write-watermark.js';
 import type { Retired } from './write-state.js';
 
 /** The connection, or the client, that a lane sends for. */
@@ -30,7 +30,7 @@ export interface LaneStream {
  * the client's channel moves to the next connection, together with its unsent values (C5, K4).
  */
 export class SendLane {
-  readonly watermark: Watermark;
+  readonly watermark: WriteWatermark;
 
   private stream: LaneStream;
   private connections = 0;
@@ -45,7 +45,7 @@ export class SendLane {
 
   constructor(stream: LaneStream, highWaterMark: number) {
     this.stream = stream;
-    this.watermark = new Watermark(highWaterMark);
+    this.watermark = new WriteWatermark(highWaterMark);
   }
 
   get owner(): LaneOwner {

@@ -1,7 +1,7 @@
 import type { Channel } from '../../channel/channel.js';
 import { host, offer } from '../../channel/internal-access.js';
 import { closedError, type SendLane } from '../../io/send-lane.js';
-import type { WatermarkWatcher } from '../../io/watermark.js';
+import type { WatermarkWatcher } from '../../io/write-watermark.js';
 
 /** Called when the kernel has all bytes of a write, or with an error if the write fails. */
 export type WriteCallback = (error?: Error | null) => void;

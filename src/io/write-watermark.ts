@@ -20,7 +20,7 @@ const none: readonly WatermarkWatcher[] = [];
  * | `full`     | `writable` at `high / 2` or less      | `closed` |
  * | `closed`   | nothing                               | nothing  |
  */
-export class Watermark {
+export class WriteWatermark {
   private readonly high: number;
   private state: 'writable' | 'full' | 'closed' = 'writable';
   private watchers: readonly WatermarkWatcher[] = none;
