@@ -76,7 +76,7 @@ function fromUrl(url: URL): Address {
     return tcp(unbracketed(decoded(hostname)), digits('port', port, href), scheme === 'tls');
   }
   if (host !== '') throw invalidAddress('address', 'must start with tcp:// or tls:// if it has a host', href);
-  // An encoded '@' is part of a file name; a plain one marks an abstract socket.
+  // At the start, an encoded '@' is part of a file name, and a plain '@' marks an abstract socket.
   const isFile = scheme === 'unix' && !pathname.startsWith('@');
   return fromOpaque(scheme, isFile ? filePath(decoded(pathname)) : decoded(pathname), href);
 }

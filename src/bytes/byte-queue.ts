@@ -16,7 +16,7 @@
  * };
  * ```
  *
- * While a Flow is held, the queue contains at most 65,536 bytes, one chunk and one unfinished frame. `at`, `uint`,
+ * While a Flow is held, the queue contains at most 65,536 bytes, plus one chunk and one unfinished frame. `at`, `uint`,
  * `peek`, `take` and `skip` throw a RangeError if you ask for bytes that have not arrived.
  *
  * The Buffers that `head`, `peek` and `take` return stay valid after `decode` has returned. A view keeps the memory of

@@ -2,7 +2,7 @@ import type { ByteQueue } from './byte-queue.js';
 import { isShared } from './shared-read-block.js';
 import { Segment } from './segment.js';
 
-/** A chunk of at least this size is kept by reference. A smaller chunk is copied to the end of the queue's memory. */
+/** If a chunk does not fit in the memory behind the queued bytes, it is copied only if it is smaller than this. */
 const minReferenced = 1_024;
 /** The maximum size of a segment that grows by copying. When it is full, a new segment starts. */
 const maxGrown = 16_384;
@@ -37,10 +37,10 @@ const empty = Buffer.alloc(0);
  * };
  * ```
  *
- * A pushed chunk must not be changed afterwards, because the queue does not copy it. All of its memory stays alive
- * until its last byte has been taken off. Only small chunks that stay in the queue are copied, into one block, so that
- * the queue needs at most about two bytes of memory for each queued byte. The socket reads the rest of a large frame
- * directly into `room`.
+ * A pushed chunk must not be changed afterwards, because the queue keeps it by reference. All of its memory stays alive
+ * until its last byte has been taken off. Small chunks that stay in the queue are an exception: they are copied into
+ * one block, so that the queue needs at most about two bytes of memory for each queued byte. The socket reads the rest
+ * of a large frame directly into `room`.
  *
  * A chunk in the shared read block is borrowed: it is valid only until its delivery ends. `head`, `peek` and `take`
  * copy borrowed bytes before they return a view of them. `borrow` and `borrowHead` return borrowed bytes without a
@@ -102,8 +102,8 @@ export class ChunkQueue implements ByteQueue {
 
   /**
    * The memory where the next bytes of a large frame belong; undefined if there is no such frame. A socket reads into
-   * this memory, and pushes the part that it has filled. Only one read may be pending, because the same memory is
-   * returned until the push.
+   * this memory, and pushes the part that it has filled. Only one read may be pending, because `room` returns the same
+   * memory until the push.
    */
   get room(): Buffer | undefined {
     const missing = this.frameEnd - this.offset - this.size;
@@ -118,7 +118,7 @@ export class ChunkQueue implements ByteQueue {
       try {
         last = this.gatherAll(frame <= maxFrameGrowth * this.size ? frame : (maxFrameGrowth / 2) * this.size);
       } catch {
-        // There is not enough memory for the frame, which may never arrive. If it arrives, `take` copies it.
+        // There is not enough memory for the whole frame, which may never arrive. If all of it does, `take` copies it.
         return undefined;
       }
     }
@@ -298,8 +298,8 @@ export class ChunkQueue implements ByteQueue {
 
   /**
    * Gathers the first `count` bytes in one segment. The new segment gets at least twice as many bytes as the old first
-   * segment. If the queue has fewer bytes, the segment gets all of them, and room for as many again. So a decoder that
-   * peeks at a growing frame with each chunk takes linear time.
+   * segment. If the queue does not have more than that, the segment gets all of its bytes, and room for as many again.
+   * So a decoder that peeks at a growing frame with each chunk takes linear time.
    */
   private gather(count: number): Segment {
     const joinedBefore = this.first!.end - this.first!.start;

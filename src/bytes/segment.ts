@@ -14,7 +14,7 @@ export class Segment {
   start = 0;
   /** The index in `buffer` after the last byte. */
   end: number;
-  /** The index up to which the segment may write to `buffer`. If the segment does not own the memory, it is `end`. */
+  /** The index up to which the segment may write to `buffer`; `end` if the segment does not own the memory. */
   limit: number;
   origin: number;
   next: Segment | undefined = undefined;

@@ -12,7 +12,7 @@ const freeSlabs = new Map<number, Buffer[]>([
 /** The maximum number of free slabs of each size in the pool. */
 const maxFree = 8;
 
-/** The maximum size of a slab in which small values are collected. Larger values are sent by reference. */
+/** The maximum size of a slab in which small values are collected. */
 export const slabLimit: number = 32_768;
 
 /** Returns a slab of at least `size` bytes. A slab of more than 65,536 bytes is not reused. */

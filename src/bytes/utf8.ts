@@ -3,7 +3,7 @@ import * as buffer from 'node:buffer';
 /** From this size on, in bytes, non-ASCII text is decoded through UTF-16, which is up to ten times as fast. */
 const minTranscoded = 512;
 
-/** Whether `transcode` works. Some runtimes lack it, or always throw. */
+/** Whether `transcode` works. Some runtimes lack it; in others, it always throws. */
 const canTranscode = ((): boolean => {
   try {
     return buffer.transcode(Buffer.from('\ufeffé'), 'utf8', 'utf16le').toString('utf16le') === '\ufeffé';

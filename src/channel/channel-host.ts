@@ -32,7 +32,7 @@ export interface ChannelHost extends Origin {
   /** The Outbound that accepts the channels' values now. */
   readonly outbound: Outbound;
   readonly carrier: Carrier | undefined;
-  /** The listeners to call at the end of each stream that another stream may follow. */
+  /** The listeners to call at the end of each stream, if another stream may follow. */
   readonly streamEnds?: Set<StreamEndListener>;
   /** Whether the channel can be subscribed to again after its end, because another stream may follow. */
   readonly reusable: boolean;
@@ -53,7 +53,7 @@ export interface ChannelHost extends Origin {
   /** Fails the connection, because a value can't be encoded. */
   fail(error: SocketError): void;
   /**
-   * Called when a handler, or a source that is being sent, has failed. The connection then fails, too, unless `cause`
+   * Called when a handler, or a source that is being sent, has failed. The connection then also fails, unless `cause`
    * is the connection's own error.
    */
   failedBy(cause: unknown): void;

@@ -71,7 +71,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   private readonly codec: Codec<In, Out>;
   private readonly receiver: Receiver<In>;
   private encoder: Encoder<Out>;
-  /** The lane and the connection that the encoder encodes for. */
+  /** The lane, and the number of its connection, that the encoder encodes for. */
   private lane: SendLane;
   private connection: number;
   private ignored = 0;
@@ -258,8 +258,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Makes a view of the same connection through a codec. Use it to change the framing in mid-stream. The view begins at
-   * the first byte that no other view has decoded.
+   * Makes a view of this channel's connection through a codec. Use it to change the framing in mid-stream. The view
+   * begins at the first byte that no other view has decoded.
    *
    * @param codec - the framing of the view's messages
    * @returns a channel over the same socket. If several views have subscribers, only the newest of these views reads
@@ -285,7 +285,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
 
   /**
    * Emits the next bytes of the connection, in chunks as they arrive, and completes after exactly `size` bytes. Use it
-   * for a body whose size was announced in a header. The complete body is never in memory at once.
+   * for a body whose size was announced in a header. The whole body is never in memory at once.
    *
    * The body begins at the first byte that no other view has decoded. The bytes after the body belong to the next
    * reader. A later subscriber continues where the previous subscriber stopped.

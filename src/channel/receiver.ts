@@ -21,7 +21,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   private readonly newDecoder: () => Decoder<T>;
   /** The part of the stream to read; undefined to read to the end. */
   private readonly part: StreamPart | undefined;
-  /** A subscriber that keeps none of its bytes. */
+  /** A subscriber that keeps none of the bytes it receives. */
   private borrower: Subscriber<T> | undefined;
   /** The receiving side of the connection whose bytes `decoder` decodes. Each connection has a decoder of its own. */
   private inbound: Inbound | undefined;
@@ -47,8 +47,8 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 
   /**
-   * Adds a subscriber that keeps none of its bytes. Chunks are not copied while it is the only subscriber. Only for a
-   * channel without a codec.
+   * Adds a subscriber that keeps none of the bytes it receives. While it is the only subscriber, chunks are not copied.
+   * Call this only for a channel without a codec.
    */
   addBorrower(subscriber: Subscriber<T>): TeardownLogic {
     this.borrower = subscriber;

@@ -19,8 +19,8 @@ import { ReportedObservable } from '../flow/reported-errors.js';
  * ```
  *
  * The sending side of one channel may end cleanly while the other channel still receives messages, for example without
- * `halfOpen`. These messages are then read and dropped, and at the end the channel that received them is closed
- * gracefully.
+ * `halfOpen`. These messages are then read and dropped. When the other direction has ended, the channel that receives
+ * them is closed gracefully.
  *
  * @param a - one side
  * @param b - the other side

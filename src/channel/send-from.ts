@@ -35,7 +35,7 @@ export interface SendFromHost {
   failedBy(cause: unknown): void;
 }
 
-/** A cold Observable that sends a source and emits nothing. */
+/** A cold Observable that sends the values of a source and emits nothing. */
 export class SendFrom<T> extends ReportedObservable<never> {
   private readonly channel: SourceSink<T>;
   private readonly host: SendFromHost;
@@ -57,7 +57,10 @@ export class SendFrom<T> extends ReportedObservable<never> {
   }
 }
 
-/** One subscription to `sendFrom`. While the channel is not writable, the source is held or not pulled (C5). */
+/**
+ * One subscription to `sendFrom`. While the channel is not writable, a source that is a Flow is held, and an iterable
+ * is not pulled (C5).
+ */
 export class SendFromSubscription<T> extends Subscription implements Observer<T>, WatermarkWatcher {
   private readonly channel: SourceSink<T>;
   private readonly host: SendFromHost;

@@ -12,8 +12,8 @@ import { Session } from './session.js';
  * A subscriber gets the current state, then each later state. Without `reconnect`, the Observable completes when the
  * peer has ended the connection cleanly. It fails with a `SocketError` if the attempt or the connection fails.
  *
- * With `reconnect`, the client dials again in both cases. The client ends when the policy gives up, when a value
- * exceeds `maxBuffered` (see `overflow`), or when everything has been sent after `data.complete()`.
+ * With `reconnect`, the client dials again instead. It ends when the policy gives up, or when a value exceeds
+ * `maxBuffered` (see `overflow`). After `data.complete()`, it ends with the connection on which everything was sent.
  *
  * When the last subscriber leaves, the client aborts its attempt, or closes its connection gracefully. On the next
  * subscription it dials again.
@@ -53,9 +53,9 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
    * It emits each message from the server, and ends when the client ends. If a connection is lost inside a frame and
    * the client reconnects, the bytes of that frame are dropped.
    *
-   * Values that you send before the first connection opens are queued, up to `maxBuffered`, and are sent as soon as it
-   * opens. When an attempt or a connection has ended, the option `whileDisconnected` decides what happens to values
-   * that you send before the next connection opens.
+   * Values that you send before or during the first attempt are queued, up to `maxBuffered`, and are sent as soon as a
+   * connection opens. When an attempt or a connection has ended, the option `whileDisconnected` decides what happens to
+   * values that you send before the next connection opens.
    *
    * @example
    * ```ts

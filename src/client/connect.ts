@@ -14,12 +14,13 @@ import { Session } from './session.js';
  * the whole attempt. If all addresses fail, the error has the code of the first failure, and its message lists all
  * failures.
  *
- * @typeParam In - the values that it receives
- * @typeParam Out - the values that it sends
- * @param address - where to connect to. The default host is loopback; a port is from 1 to 65,535
+ * @typeParam In - the values that the client receives
+ * @typeParam Out - the values that the client sends
+ * @param address - where to connect to. The default host is loopback. The port must be from 1 to 65,535
  * @param options - see {@link ConnectOptions}
  * @returns the client; it has not dialled yet
- * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`. All other errors arrive as error notifications
+ * @throws `ERR_ADDRESS_INVALID`, `ERR_OPTION_INVALID`, and `ERR_CLOSED` if the `signal` is already aborted. All other
+ * errors arrive as error notifications
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: lines() });

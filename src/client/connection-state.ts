@@ -7,7 +7,7 @@ import type { SocketError } from '../errors/socket-error.js';
  * `disconnected`. With `reconnect`, `waiting` and the next attempt follow.
  *
  * - `connecting`: the client dials `address`.
- * - `connected`: `connection` is its connection.
+ * - `connected`: `connection` is the client's connection.
  * - `disconnected`: the attempt or the connection has ended. `error` is the reason, and is absent after a clean end.
  * - `waiting`: the client dials again in `delay` ms. `delay` is NaN if a function of the policy determines the time.
  *   `error` is the same as in `disconnected`.
@@ -15,8 +15,8 @@ import type { SocketError } from '../errors/socket-error.js';
  * `attempt` counts from 1, and restarts at 1 after a stable connection. In `waiting` it is the number of the attempt
  * that has ended.
  *
- * @typeParam In - the values that its connection receives
- * @typeParam Out - the values that its connection sends
+ * @typeParam In - the values that the connection receives
+ * @typeParam Out - the values that the connection sends
  * @example
  * ```ts
  * const shown = (state: ConnectionState): string =>

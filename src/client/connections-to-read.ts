@@ -2,7 +2,7 @@ import { readAhead } from '../io/inbound.js';
 
 // A client's readers read its connections one after another, each to its end (K4, K14).
 
-/** A connection whose data has not all been emitted yet. */
+/** A connection that has not been read to its end. */
 interface ReadSource<C> {
   readonly connection: C;
   /**
@@ -35,8 +35,8 @@ export function waitsForReaders<C>(toRead: ConnectionsToRead<C>, leftover: Lefto
 }
 
 /**
- * Drops the ended connections that have neither readers nor unread bytes (K8, K14). Call it while the client has no
- * connection.
+ * Drops the ended connections that have no readers, and nothing left for a later reader (K8, K14). Call it while the
+ * client has no connection.
  *
  * @param alsoKeep - a connection that the readers are about to be attached to
  */

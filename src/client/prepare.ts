@@ -8,8 +8,8 @@ import type { Prepare } from '../options/connect-options.js';
 /**
  * Runs `prepare` on a connection that was just opened (K18).
  *
- * @param done - called once. `error` is set if `prepare` or the connection has failed
- * @returns a Subscription. To stop `prepare` and reset the connection, unsubscribe from it
+ * @param done - called at most once. `error` is set if `prepare` or the connection has failed
+ * @returns a Subscription. Unsubscribing before `done` is called stops `prepare` and resets the connection
  */
 export function prepareConnection<In, Out>(
   connection: SocketConnection<In, Out>,

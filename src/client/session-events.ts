@@ -1,7 +1,7 @@
 import type { SocketError } from '../errors/socket-error.js';
 import type { Shown } from './session-phases.js';
 
-/** An input of the state machine. The events about readers are named after the methods of `ChannelHost`. */
+/** An input of the state machine. Most events about readers are named after methods of `ChannelHost`. */
 export type SessionEvent<C, R, W> =
   | { readonly type: 'watch' | 'unwatch'; readonly watcher: W }
   | { readonly type: 'observed' | 'unobserved'; readonly reader: R }
@@ -11,7 +11,7 @@ export type SessionEvent<C, R, W> =
   | { readonly type: 'subscribersEnded' }
   /** The socket is connected, and `prepare` is about to be called. */
   | { readonly type: 'opened'; readonly dial: number }
-  /** The connection can be used: its socket is connected, and `prepare` has completed. */
+  /** The connection can be used: its socket is connected, and `prepare`, if it is set, has completed. */
   | { readonly type: 'ready'; readonly dial: number; readonly connection: C }
   | { readonly type: 'attemptFailed'; readonly dial: number; readonly error: SocketError; readonly isFinal: boolean }
   /** A connection is about to end its sending side. `error` is set if the connection has failed. */
@@ -43,14 +43,17 @@ export type OutputFailure = SocketError | 'ended' | 'left';
 /**
  * An action that the state machine returns and `Session` performs.
  *
- * Actions that may call a subscriber come last in a step. The subscriber may change the state before the next action is
- * performed: see `isOvertaken`.
+ * Actions that may call a subscriber come last in a step. The subscriber may change the state, and so make a later
+ * action obsolete: see `isOvertaken`.
  */
 export type SessionAction<C, R, W> =
   | { readonly do: 'dial'; readonly dial: number }
   /** Stop the timeout of the attempt, which has succeeded. */
   | { readonly do: 'endAttempt' }
-  /** Ask the policy how long to wait after attempt number `dial`. `retries` is the number of consecutive retries. */
+  /**
+   * Ask the policy how long to wait after attempt number `dial`. `retries` is the number of consecutive retries,
+   * including the next one.
+   */
   | { readonly do: 'wait'; readonly dial: number; readonly retries: number; readonly error: SocketError | undefined }
   | { readonly do: 'watchSignal' | 'ignoreSignal' }
   | { readonly do: 'publish'; readonly watchers: readonly W[]; readonly shown: Shown<C> }

@@ -8,8 +8,8 @@ import type { ConnectionsToRead, LeftoverOf } from './connections-to-read.js';
  * The state of a client, for `reduce` in `session-reducer.ts`. `C` is a connection, `R` is a reader of `data`, and `W`
  * is a watcher of the published states. The reducer only compares them.
  *
- * A run lasts from the first subscription to the end of the client. A client can have many runs, one after another
- * (K8).
+ * A run begins when a subscriber makes the client dial, and lasts until the client ends. A later subscription begins
+ * the next run (K8).
  */
 export type SessionState<C, R, W> = Idle<C, R, W> | Running<C, R, W>;
 
@@ -33,9 +33,9 @@ export interface ToNextRun {
 export interface Idle<C, R, W> extends EveryState<C, R, W> {
   readonly phase: 'idle';
   /**
-   * The destination of the values sent on `data`. The last run's connection may still send after its readers have ended
-   * (C7). After `destroy`, `isConcluded` is false, so that no value is queued for the next run before the connection
-   * has closed (K8).
+   * The destination of the values sent on `data`. The last run's connection may still send after its readers have been
+   * notified of the end (C7). `destroy` sets `isConcluded` to false, so that no value is queued for the next run before
+   * the connection has closed (K8).
    */
   readonly sending: ToNextRun | { readonly to: 'connection'; readonly connection: C; readonly isConcluded: boolean };
 }
@@ -79,7 +79,7 @@ export type Shown<C> =
 /** External facts that a transition depends on. */
 export interface Surroundings<C, R> {
   readonly leftover: LeftoverOf<C>;
-  /** Whether the connection itself notifies the reader of the end. */
+  /** Whether `reader` is attached to `connection`. If so, the connection itself notifies the reader of its end. */
   isAttached(connection: C, reader: R): boolean;
   /** Whether the sending side of `data` has ended. */
   readonly isCompleted: boolean;

@@ -15,7 +15,7 @@ import { idle, isWanted, andThen, type Step, unchanged } from './session-step.js
 
 /**
  * K8, K14: a new reader first reads the data left in earlier connections. If the other readers have already been
- * notified of the connection's end, the new reader waits for the next connection.
+ * notified of the current connection's end, the new reader waits for the next connection.
  */
 export function addReader<C, R, W>(state: SessionState<C, R, W>, reader: R, around: Surroundings<C, R>): Step<C, R, W> {
   const [source] = state.toRead;
@@ -106,7 +106,7 @@ export function conclude<C, R, W>(
     return readOnOrLeave(state, around);
   }
   const { connection, sending } = state;
-  // The queued values fail, because the connection that they wait for will never open.
+  // Values that are queued for the next connection fail, because that connection will never open.
   const isInVain = sending.to === 'next connection';
   const renews = isInVain || (sending.to === 'connection' && around.isCompleted);
   const goesTo = renews ? toNextRun : sending;

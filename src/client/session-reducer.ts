@@ -17,8 +17,8 @@ import { isOf, show, type Step, unchanged, without } from './session-step.js';
  * Decides when a client dials, dials again and ends. It takes a state and an event, and returns the next state and the
  * actions to perform. It does no I/O and reads no clock: `Session` performs the actions.
  *
- * An event is ignored if the table does not list it for the state, or if its condition does not hold. A row lists every
- * action that its steps may return. `test/model/session-reducer.test.ts` compares the table with the reducer.
+ * An event is ignored if the table does not list it for the state, or if the listed condition is false. A row lists
+ * every action that its steps may return. `test/model/session-reducer.test.ts` compares the table with the reducer.
  *
  * `start` stands for: replaceOutput, watchSignal, expectConnection, close, dial, publish, continue.
  *

@@ -54,8 +54,8 @@ export function dial<C, R, W>(state: EveryState<C, R, W>, count: AttemptCount, f
 }
 
 /**
- * C2, K4, K14: the attempt has succeeded. Queued values are sent first. Earlier connections with unread data are read
- * first.
+ * C2, K4, K14: the attempt has succeeded. Queued values are sent before later values. Earlier connections with unread
+ * data are read before this one.
  */
 export function connect<C, R, W>(
   state: Dialling<C, R, W>,
@@ -154,9 +154,9 @@ export function lost(
 }
 
 /**
- * K3, K8: the client ends. All subscribers are removed from the state before the first one is notified. A subscriber
- * may subscribe or send while it is notified; the subscription or the value then belongs to the next run. A reader that
- * is attached to a connection is notified by that connection.
+ * K3, K8: the client ends. The subscribers to notify are removed from the state before the first one is notified. A
+ * subscriber may subscribe or send while it is notified; the subscription or the value then belongs to the next run. A
+ * reader that is attached to a connection is notified by that connection.
  */
 export function end<C, R, W>(
   state: Running<C, R, W>,

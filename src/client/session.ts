@@ -55,7 +55,7 @@ export class Session<In, Out>
   readonly reusable = true;
   readonly streamEnds: Set<StreamEndListener> = new Set();
   readonly hasIncidents = false;
-  /** Replaced each time the client ends (K8). */
+  /** Replaced whenever later values belong to the next run (K8). */
   lane: SendLane;
   /** The sending side of the connection, or a queue of values for the next connection. */
   outbound: Outbound;
@@ -203,7 +203,7 @@ export class Session<In, Out>
     else connection.defer(work);
   }
 
-  // OutboundOwner: the output calls this if it fails without a connection. The client then fails, too.
+  // OutboundOwner: without a connection, the output calls this when it refuses a value and the client has to fail.
 
   sendFailed(error: SocketError): void {
     this.failClient(error);

@@ -18,8 +18,8 @@ import type { ByteSink } from '../bytes/byte-sink.js';
  * });
  * ```
  *
- * Between two calls, a different view may take bytes off the queue. So a decoder that remembers how far it has searched
- * must check whether `position` has changed.
+ * Between two calls, another view of the connection may take bytes off the queue. So a decoder that remembers how far
+ * it has searched must check whether `position` has changed.
  *
  * A decoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a bad frame, and is not called again. The channel
  * emits the values before that frame, and then fails. The program can still send a response, which is flushed before

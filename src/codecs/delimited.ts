@@ -53,9 +53,9 @@ interface DelimitedRules {
  * A received message may be a view, which keeps its entire chunk in memory. So copy a message that you store. You can
  * send a string, which is encoded as UTF-8, or bytes. Do not change sent bytes.
  *
- * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a message is certain to exceed `maxLength`. A stream that ends
- * without a final delimiter fails with `ERR_FRAME_TRUNCATED`. Encoding fails with `ERR_FRAME_TOO_LONG` for a message
- * over `maxLength`. It fails with `ERR_FRAME_INVALID` for:
+ * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a message is certain to exceed `maxLength`, and with
+ * `ERR_FRAME_TRUNCATED` if the stream ends before the delimiter of a message. Encoding fails with `ERR_FRAME_TOO_LONG`
+ * for a message over `maxLength`. It fails with `ERR_FRAME_INVALID` for:
  *
  * - a message that contains the delimiter;
  * - a message such as `'xa'` with the delimiter `'aa'`: the first delimiter in `'xaaa'` begins inside the message;
@@ -131,7 +131,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
   }
 
   /**
-   * Records the earliest offset at which the next delimiter may begin. Throws if the message would then exceed
+   * Records the earliest offset at which the next delimiter may begin. Throws if a message that ends there would exceed
    * `maxLength`.
    */
   private wait(bytes: ByteQueue): void {

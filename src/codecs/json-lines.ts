@@ -28,7 +28,7 @@ export interface JsonLinesOptions {
 /**
  * Frames values as lines of JSON. Each line is one value, in UTF-8.
  *
- * A line ends with `'\n'` or `'\r\n'`. The last line needs its ending, too, because a truncated line may still be valid
+ * A line ends with `'\n'` or `'\r\n'`. The last line also needs its ending, because a truncated line may still be valid
  * JSON, such as `12` instead of `123`. In both directions, the codec rejects:
  *
  * - an empty line;
@@ -51,13 +51,13 @@ export interface JsonLinesOptions {
  * Decoding fails with:
  *
  * - `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`;
- * - `ERR_FRAME_INVALID` for a refused line, and for a line that is not JSON, with the parser's error as `cause`;
+ * - `ERR_FRAME_INVALID` for a rejected line, and for a line that is not JSON, with the parser's error as `cause`;
  * - `ERR_FRAME_TRUNCATED` if the stream ends inside a line.
  *
  * Encoding fails with:
  *
  * - `ERR_FRAME_TOO_LONG` for a line over `maxLength`;
- * - `ERR_FRAME_INVALID` for a refused value, and for a value that JSON cannot represent: undefined, a function, a
+ * - `ERR_FRAME_INVALID` for a rejected value, and for a value that JSON cannot represent: undefined, a function, a
  *   bigint, or a cycle.
  *
  * @typeParam In - the type of received values. The codec does not check it: a peer can send any JSON
@@ -138,7 +138,7 @@ function stringify(value: unknown): string {
   );
 }
 
-/** Throws for valid JSON that the codec refuses in both directions. */
+/** Throws for valid JSON that the codec rejects, whether it is received or sent. */
 function refuse(json: string): void {
   if (namesPrototype(json)) throw new SocketError('ERR_FRAME_INVALID', 'a message has __proto__ as a name');
   if (isTooDeep(json)) {
@@ -147,9 +147,9 @@ function refuse(json: string): void {
 }
 
 /**
- * Matches the name `__proto__`, with its characters plain or escaped. In valid JSON, the match is exact. A quote
- * without a backslash before it, and with one of these characters after it, begins a string. A string before a colon is
- * a name.
+ * Matches the name `__proto__`, whether its characters are plain or escaped. In valid JSON, it matches nothing else: a
+ * quote that has no backslash before it, and an underscore after it, begins a string. A string before a colon is a
+ * name.
  */
 const prototypeName =
   /(?<!\\)"(?:_|\\u005[Ff]){2}(?:p|\\u0070)(?:r|\\u0072)(?:o|\\u006[Ff])(?:t|\\u0074)(?:o|\\u006[Ff])(?:_|\\u005[Ff]){2}"\s*:/;

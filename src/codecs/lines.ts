@@ -162,7 +162,7 @@ class LinesDecoder implements Decoder<string> {
     this.text = '';
     this.cursor = 0;
     let scanned = Math.max(0, this.scanned - position);
-    // If at least half of the bytes are new, searching all of them again still takes linear time in total.
+    // If more than half of the bytes are new, searching all of them again still takes linear time in total.
     if (bytes.length > 2 * scanned) {
       const head = borrowHead(bytes);
       const count = Math.min(head.length, this.blockSize);

@@ -29,7 +29,7 @@ import { func, withMethods } from '../validation/checks.js';
  * @typeParam Out - the type that the new codec sends
  * @param codec - the codec to build on
  * @param decode - converts a received message. It must be synchronous: a promise would become the value
- * @param encode - converts a value before it is sent. It must be synchronous, too
+ * @param encode - converts a value before it is sent. It must also be synchronous
  * @returns the new codec
  * @throws `ERR_OPTION_INVALID` for an argument of the wrong type
  * @example

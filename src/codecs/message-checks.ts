@@ -8,9 +8,9 @@ import { type Check, integer, invalid } from '../validation/checks.js';
 export const messageLength: Check<number> = integer(1, 2 ** 31 - 1, 'a whole number of bytes');
 
 /**
- * Returns the size of a message, in bytes. Text counts by its bytes in UTF-8.
+ * Returns the size of a message, in bytes. The size of text is that of its UTF-8 encoding.
  *
- * @throws `ERR_FRAME_INVALID` for any other value, and for text that UTF-8 cannot represent
+ * @throws `ERR_FRAME_INVALID` for a value that is neither bytes nor text, and for text that UTF-8 cannot represent
  */
 export function messageSize(value: unknown): number {
   if (value instanceof Uint8Array) return value.length;

@@ -1,7 +1,7 @@
 /** The array is compacted only after this many items have been removed. */
 const minRemoved = 16;
 
-/** A queue that removes its first item in constant time on average. `shift` of a long array moves all other items. */
+/** A queue that removes its first item in constant time on average. `shift` on a long array moves all other items. */
 export class Fifo<T> {
   private items: T[] = [];
   private head = 0;

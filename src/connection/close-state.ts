@@ -3,11 +3,11 @@ import type { ConnectionSettings } from './connection-settings.js';
 
 /**
  * The stages of a connection, up to its end:
- * - `open`: both sides can be used.
+ * - `open`: no close, shutdown or failure has begun. One side, or both, may already have finished.
  * - `draining`: a shutdown or a bad frame has ended the receiving side. The connection closes when it has no reader and
  *   no work in progress.
  * - `closing`: the FIN has been sent or is queued. Until the peer's FIN arrives, input without a reader is discarded.
- * - `aborted`: this side has reset or released the socket, but the socket has not emitted `close` yet.
+ * - `aborted`: this side has reset or released the socket, but the socket has not called `onClose` yet.
  * - `closed`: the socket is closed, and the outcome is final.
  */
 type Phase = 'open' | 'draining' | 'closing' | 'aborted' | 'closed';
@@ -59,8 +59,9 @@ const nothing: Actions = [];
  * Decides how one connection ends. It has no socket and no timers. Each input changes the state, and returns the
  * actions that the connection has to perform, in order.
  *
- * Each line of the table is a transition. The first line with the input, the phase and a true condition applies. If no
- * line matches, nothing happens. `test/connection/close-state-table.test.ts` compares the table with the code.
+ * Each line of the table is a transition. The first line that matches the input and the phase, and whose condition is
+ * true, applies. If there is none, nothing happens. `test/connection/close-state-table.test.ts` compares the table with
+ * the code.
  *
  * ```text
  * input                 phase           condition                     actions → next phase
@@ -115,10 +116,10 @@ const nothing: Actions = [];
  *
  * - *not over*: `open`, `draining` or `closing`.
  * - `finishSending` is returned at most once. Later inputs leave it out, although the table lists it.
- * - *the end is due*: the peer has finished, this side ends with it (no `halfOpen`, and `keepSendingAfterPeer` was not
- *   called), and either there is no reader, or another connection follows this one.
- * - *the first failure*: the connection has not failed before. A cut-off does not count until the readers have been
- *   notified of it.
+ * - *the end is due*: the peer has finished, and this side ends with it: `halfOpen` is off, and `keepSendingAfterPeer`
+ *   was not called. In addition, there is no reader, or another connection follows this one.
+ * - *the first failure*: the connection has not failed before. A cut-off does not count as a failure until the readers
+ *   have been notified of it.
  * - The first failure is final, and is the `error` that the actions carry (C12). There are two exceptions: a bad frame
  *   replaces a cut-off, and a reset that the transport reports replaces `destroyed`. The `abortInput` of `destroy` and
  *   of `badFrame` always carries the error of that input.
@@ -196,7 +197,8 @@ export class CloseState {
   }
 
   /**
-   * Shuts down (S7). The readers get everything received. The connection closes when the work in progress has ended.
+   * Shuts down (S7). The readers get everything received. The connection closes when it has no reader and no work in
+   * progress.
    *
    * @param limit - in ms; 0 means no limit
    */
@@ -385,7 +387,7 @@ export class CloseState {
     ];
   }
 
-  /** Returns the first failure, or `undefined` if the connection is already over. */
+  /** Aborts the connection and returns its first failure, or returns `undefined` if it was already over. */
   private abort(kind: 'destroyed' | 'failed', error: SocketError): Failure | undefined {
     if (this.isOver) return undefined;
     this.phase = 'aborted';

@@ -1,4 +1,4 @@
-/** A member of a {@link ConnectionList}. It has its own links, so that the list allocates nothing for it. */
+/** A member of a {@link ConnectionList}. It holds the links to its neighbours, so the list allocates nothing for it. */
 export interface Listed<T> {
   earlier: T | undefined;
   later: T | undefined;

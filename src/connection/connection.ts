@@ -51,8 +51,8 @@ export interface ConnectionStats {
  * A connection: its channels, the addresses of both ends, and how it ended. A server emits its connections. A client's
  * state `connected` contains its connection.
  *
- * A connection lives until both sides have ended, or until you call `close` or `destroy`. Unsubscribing does not end
- * it, but an unused connection ends after `claimTimeout`.
+ * A connection lives until both sides have ended, until it fails, or until you call `close` or `destroy`. Unsubscribing
+ * from its channels does not end it, but an unused connection ends after `claimTimeout`.
  *
  * @typeParam In - the messages received through the codec; `Buffer` without one
  * @typeParam Out - the messages sent through the codec; bytes or text without one
@@ -127,7 +127,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * with `ERR_TLS`, and are never emitted, even if they arrived before the call.
    *
    * @param options - the TLS options, as for `listen` if the connection was accepted, or as for `connect` if it was
-   * dialled. Pass the same object for every connection, because each object is prepared once. `handshakeTimeout` limits
+   * dialled. Pass the same object for every connection, so that it is prepared only once. `handshakeTimeout` limits
    * the time from the call to the end of the handshake, in milliseconds. The default is the `handshakeTimeout` of
    * `listen` or `connect`, which is 10,000 unless you set it
    * @returns a promise of the new value of `tls`. If the handshake fails or takes too long, the connection fails with
@@ -145,9 +145,9 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   startTls(options: StartTlsOptions): Promise<TlsInfo>;
   /**
-   * Closes gracefully: flushes everything sent, sends the FIN, and reads until the peer's FIN. Subscribers that are not
-   * held still get the peer's data. All other input is discarded. After `closeTimeout` the connection fails with
-   * `ERR_TIMEOUT_CLOSE`.
+   * Closes gracefully: flushes everything sent, sends the FIN, and reads until the peer's FIN. The subscribers of a
+   * channel that is not held still get the peer's data. All other input is discarded. After `closeTimeout` the
+   * connection fails with `ERR_TIMEOUT_CLOSE`.
    *
    * @returns a promise that resolves when the connection has ended, for whatever reason. It never rejects. Each call
    * returns the same promise

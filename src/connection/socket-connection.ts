@@ -22,7 +22,7 @@ import type { BorrowingSocketEvents, SocketControls, StreamCutOff, TransportSock
 
 let lastId = 0;
 
-/** `opened` counts from this time. V8 can store such a small number in the field itself. */
+/** `opened` counts from this time, so that it is small enough for V8 to store it in the field itself. */
 const loaded = Date.now();
 
 /**
@@ -42,7 +42,7 @@ export class SocketConnection<In, Out>
   private readonly state: CloseState;
   private readonly end: ConnectionEnd = new ConnectionEnd();
   private readonly opened: number = Date.now() - loaded;
-  /** Created for the first timer. Most connections need none. */
+  /** Created with the first timer. Most connections need no timer. */
   private timers: Timeouts | undefined;
   private dataChannel: Channel<In, Out> | undefined;
   private bytesChannel: Channel<Buffer, Uint8Array | string> | undefined;
@@ -170,7 +170,8 @@ export class SocketConnection<In, Out>
   }
 
   /**
-   * Shuts down (S7). The readers get everything received. The connection closes when the work in progress has ended.
+   * Shuts down (S7). The readers get everything received. The connection closes when it has no reader and no work in
+   * progress.
    *
    * @param limit - the time until the connection is aborted, in ms; 0 means no limit
    */
@@ -235,8 +236,8 @@ export class SocketConnection<In, Out>
 
   readerDrained(reader: Reader, end: 'fin' | SocketError): void {
     const { inbound, state } = this;
-    // If bytes remain, the last frame is incomplete. That is an error, unless this side has stopped the input, or a
-    // different error has ended the stream.
+    // If bytes remain, the last frame is incomplete. That is an error, unless this side has stopped the input, or an
+    // error other than a cut-off has ended the stream.
     const needsCompleteFrame = end === 'fin' ? !inbound.isStopped : state.isCutOff;
     if (needsCompleteFrame && inbound.queue.length > 0) {
       this.badFrame(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
@@ -256,10 +257,10 @@ export class SocketConnection<In, Out>
   }
 
   failedBy(cause: unknown): void {
-    // The handler only passes on its connection's own error, so there is nothing to report.
+    // If the handler only passes on its connection's own error, there is nothing to report.
     if (this.owns(cause)) return;
     const error = handlerError(cause, this.remote);
-    // `closed` reports only the first failure, so the owner has to report this later one.
+    // `closed` reports only the first failure, so the owner has to report a later one.
     if (!this.hasFailed && !this.state.isOver) this.fail(error);
     else this.owner.failedAfter?.(error);
   }

@@ -35,7 +35,7 @@ export class Timeouts {
     const { idleTimeout, receiveTimeout } = this.settings;
     const { connection } = this;
     const { inbound, outbound } = connection;
-    // A connection is not idle while its handler works, even if nothing reads it (C27).
+    // A connection that nothing reads is not idle while its handler works (C27).
     const isListening = (): boolean =>
       inbound.isReady && !connection.isUpgrading && (inbound.hasReader || outbound.lane.functions === 0);
     if (idleTimeout > 0) {

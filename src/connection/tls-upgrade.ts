@@ -47,7 +47,7 @@ export class TlsUpgrade {
    * Checks that TLS can be started. Changes nothing yet.
    *
    * @param handshakeTimeout - the default time limit of the handshake, in ms; 0 means no limit
-   * @throws `ERR_OPTION_INVALID`, or the error that ended the connection
+   * @throws `ERR_OPTION_INVALID`. If one side of the connection has ended, `ERR_CLOSED` or the error that ended it
    */
   static prepare(
     connection: Upgraded,
@@ -99,7 +99,7 @@ export class TlsUpgrade {
     });
     if (limit > 0) watching.add(new Timer(limit, () => this.expire()));
     if (inbound.queue.length > 0) this.clearTextArrived();
-    // A program may ignore the promise, because `closed` reports the failure too. So the rejection must not end the
+    // A program may ignore the promise, because `closed` also reports the failure. So the rejection must not end the
     // process.
     return handled(secured);
   }

@@ -34,17 +34,17 @@ export type LibraryErrorCode =
   | 'ERR_TIMEOUT_RECEIVE'
   /** The peer has ended its side, and nothing was sent for `halfOpenTimeout`. */
   | 'ERR_TIMEOUT_HALF_OPEN'
-  /** The program did not use an emitted connection for `claimTimeout`. */
+  /** The program did not use an emitted connection within `claimTimeout`. */
   | 'ERR_TIMEOUT_CLAIM'
   /** A graceful close took longer than `closeTimeout`, or a shutdown took longer than its `deadline`. */
   | 'ERR_TIMEOUT_CLOSE'
-  /** The PROXY header and the TLS handshake took longer than `handshakeTimeout`. */
+  /** The PROXY header and the TLS handshake together took longer than `handshakeTimeout`. */
   | 'ERR_TIMEOUT_HANDSHAKE'
   /** An attempt to connect took longer than `connectTimeout`. */
   | 'ERR_TIMEOUT_CONNECT'
   /** No answer arrived within the `timeout` of `requests`. */
   | 'ERR_TIMEOUT_REQUEST'
-  /** A client arrived while `maxConnections` connections were open. */
+  /** A client arrived while `maxConnections` connections were open, or while `acceptQueue` was full. */
   | 'ERR_LIMIT_CONNECTIONS'
   /** A TLS handshake failed. */
   | 'ERR_TLS'
@@ -55,7 +55,7 @@ export type LibraryErrorCode =
 
 /**
  * Lists the codes of operating-system errors, named as in Node. `docs/errors.md` explains each of them. Any other code
- * becomes `EIO`. A refusal by Node's permission model becomes `EACCES`. `cause` is Node's error.
+ * becomes `EIO`. A refusal by Node's permission model becomes `EACCES`. The `cause` is Node's error.
  *
  * @example
  * ```ts
@@ -131,7 +131,10 @@ export class SocketError extends Error {
   readonly code: SocketErrorCode;
   /** The address that the error concerns, if any. */
   declare readonly address?: Address;
-  /** Node's error, or the value that a handler threw. Absent if the library detected the problem itself. */
+  /**
+   * Node's error, the value that a handler threw, or the reason for which the program ended the connection. Absent if
+   * the library detected the problem itself.
+   */
   declare readonly cause?: unknown;
 
   /**

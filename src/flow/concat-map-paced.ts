@@ -13,14 +13,16 @@ import { PacedFlow } from './paced-flow.js';
  * }
  * ```
  *
- * The result completes when the origin and the last inner source have completed. If an inner source fails, or `project`
- * throws, the result fails with that error. {@link mergeMapPaced} lists two exceptions to this rule, and can run
- * several inner sources at once. The operator buffers values only if an earlier operator turns one value into several.
+ * The result completes when the origin and the last inner source have completed. If the origin or an inner source
+ * fails, or `project` throws, the result immediately fails with that error. {@link mergeMapPaced}, which can run
+ * several inner sources at once, lists two exceptions to this rule.
+ *
+ * The operator buffers values only if an earlier operator turns one value into several.
  *
  * @typeParam T - the type of the origin's values
  * @typeParam R - the type of the inner sources' values
- * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. An iterable is
- * pulled only as its values are needed
+ * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. An inner
+ * source that is an iterable is pulled only as its values are needed
  * @returns an operator that derives a Flow. Holding that Flow holds the origin and the inner source
  * @throws `ERR_NOT_A_FLOW` when the operator is applied to a source that is not a Flow
  * @example

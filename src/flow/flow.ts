@@ -38,8 +38,8 @@ interface PacedObserver<T> {
  */
 export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIterable<T> {
   /**
-   * Pauses the Flow, and reading from its origin, until the Hold is released. A Flow with several Holds continues when
-   * all of them are released. Unsubscribing does not release a Hold.
+   * Pauses the Flow and its origin until the Hold is released. A Flow with several Holds continues when all of them are
+   * released. Unsubscribing does not release a Hold.
    *
    * @example
    * ```ts

@@ -1,5 +1,5 @@
 /**
- * Keeps a {@link Flow} from emitting until the Hold is released. The origin of the Flow is paused, too, so only a
+ * Keeps a {@link Flow} from emitting until the Hold is released. The origin of the Flow is also paused, so only a
  * limited amount of data is buffered.
  *
  * Release each Hold: a forgotten Hold stops the Flow forever. Unsubscribing does not release a Hold.

@@ -27,20 +27,20 @@ import { PacedFlow } from './paced-flow.js';
  * }
  * ```
  *
- * The result completes when the origin and all inner sources have completed. If an inner source fails, or `project`
- * throws, the result fails with that error. There are two exceptions:
+ * The result completes when the origin and all inner sources have completed. If the origin or an inner source fails, or
+ * `project` throws, the result immediately fails with that error. There are two exceptions:
  *
- * - If the origin fails because of a bad frame, the running inner sources are finished first, so that good requests are
- *   answered.
- * - On a server, an inner source that fails with the error of the connection that it serves counts as completed. The
- *   error is reported in `incidents`.
+ * - If the origin fails because of a bad frame, the result fails only after the inner sources have completed, so that
+ *   earlier requests are still answered.
+ * - If an inner source serves a connection of a server, and fails with that connection's own error, it counts as
+ *   completed. The error is reported in `incidents`.
  *
  * The operator buffers values only if an earlier operator turns one value into several.
  *
  * @typeParam T - the type of the origin's values
  * @typeParam R - the type of the inner sources' values
- * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. An iterable is
- * pulled only as its values are needed
+ * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. An inner
+ * source that is an iterable is pulled only as its values are needed
  * @param concurrent - the maximum number of inner sources that run at once: an integer, at least 1; there is no default
  * @returns an operator that derives a Flow. Holding that Flow holds the origin and the inner sources
  * @throws `ERR_OPTION_INVALID` for a bad `concurrent`; `ERR_NOT_A_FLOW` when the operator is applied to a source that

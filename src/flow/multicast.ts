@@ -157,7 +157,7 @@ export class Multicast<T> {
   }
 
   remove(subscriber: Subscriber<T>): void {
-    // The end of the Flow has already removed all subscribers.
+    // If the Flow has ended, all subscribers have already been removed.
     if (this.subscribers.length === 0) return;
     const left = this.subscribers.filter((other) => other !== subscriber);
     if (left.length === this.subscribers.length) return;

@@ -98,7 +98,7 @@ class Run<T, R> implements Unsubscribable {
         this.pump();
       },
       error: (error: unknown) => {
-        // Answers to the messages before a bad frame are emitted before the error (D3).
+        // If a frame is bad, the answers to the earlier messages are emitted before the error (D3).
         if (!isBadFrame(error)) {
           this.subscriber.error(error);
           return;
@@ -123,7 +123,7 @@ class Run<T, R> implements Unsubscribable {
     for (const inner of this.inners) {
       if (this.flow.holds > 0) return;
       inner.hold?.release();
-      // This source caused a new Hold. It moves to the end, so that the other sources are released first next time.
+      // If this source has caused a new Hold, it moves to the end, so that next time the others are released first.
       if (this.flow.holds > 0 && this.inners.delete(inner)) this.inners.add(inner);
     }
   }

@@ -57,7 +57,7 @@ class Pull<T> implements Unsubscribable {
   private readonly subscriber: Subscriber<T>;
   private running = false;
   private ended = false;
-  /** A result that arrived while the Flow was held. */
+  /** A result that has arrived but has not been emitted yet. */
   private arrived: IteratorResult<T> | undefined;
 
   constructor(flow: PulledFlow<T>, iterator: AnyIterator<T>, subscriber: Subscriber<T>) {

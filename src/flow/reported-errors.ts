@@ -29,7 +29,8 @@ export class ReportedObservable<T> extends Observable<T> {
   }
 
   /**
-   * Whether an error ends a subscription to a server. Such an error is raised even if the server reports it.
+   * Whether an error of this Observable ends the subscription to a server. Such an error is raised even if the server
+   * reports it.
    *
    * @internal
    */

@@ -2,7 +2,7 @@ import type { SocketError } from '../errors/socket-error.js';
 import type { TransportSocket } from '../transport/transport.js';
 import { ChunkQueue } from '../bytes/chunk-queue.js';
 
-/** How many bytes the socket reads ahead without a reader, so that it notices the end of the stream (F1, F3). */
+/** How many bytes are read ahead while no reader may emit, so that the end of the stream is noticed (F1, F3). */
 export const readAhead = 65_536;
 
 /** A receiver with subscribers. */
@@ -100,15 +100,18 @@ export class Inbound {
   }
 
   /**
-   * Whether this side is reading: the reader is not held, the socket is not paused, and the stream has neither failed
-   * nor been stopped.
+   * Whether this side is reading: the current reader, if any, is not held, the socket is not paused, and the stream has
+   * neither failed nor been stopped.
    */
   get isReady(): boolean {
     const isOver = this.stopped || typeof this.end === 'object';
     return !isOver && !this.paused && (this.current === undefined || this.current.flowing);
   }
 
-  /** Whether a reader may keep the next bytes. If so, the socket should read them into memory that is not shared. */
+  /**
+   * Whether the next bytes may be kept, by a reader or in the queue. If so, the socket should read them into memory
+   * that is not shared.
+   */
   get keeps(): boolean {
     if (this.discarding) return false;
     return this.queue.wasViewed || this.current === undefined;
@@ -156,8 +159,8 @@ export class Inbound {
   }
 
   /**
-   * Call when the reader has been held or has left. A closing connection does not wait for a reader. It drops the bytes
-   * that arrive (C11).
+   * Call when the reader has been held or has left. A closing connection does not wait for a reader: it drops the
+   * queued bytes and those that still arrive (C11).
    */
   slacken(): void {
     if (this.mode === 'lingering') this.regulate(false);

@@ -16,8 +16,8 @@ export interface OutboundOwner extends LaneOwner {
 }
 
 /**
- * Sends values on several connections at the end of the turn. A connection that has another value to send asks for the
- * publisher's values first.
+ * Sends values on several connections at the end of the turn. Before a connection sends any other value, it asks the
+ * publisher for the announced values.
  */
 export interface Publisher extends Flushable {
   /** Sends the announced values that `outbound` does not have yet. */
@@ -140,7 +140,7 @@ export class Outbound implements Flushable, LaneStream {
     lane.joinStream(this);
     if (client.closed) this.complete();
     this.flush('haste');
-    // Until now, each lane has compared only its own bytes with the mark. Together they may exceed the mark.
+    // Until now, each lane has compared only its own bytes with `highWaterMark`. Together they may exceed it.
     if (state.level > state.limits.highWaterMark) this.updateWatermarks();
   }
 
@@ -328,7 +328,7 @@ export class Outbound implements Flushable, LaneStream {
     clientLane?.watermark.update(pressure);
   }
 
-  /** Wakes the senders after other events, because a source as fast as the kernel would block the event loop. */
+  /** Wakes the senders after other events. Otherwise a source as fast as the kernel would block the event loop. */
   private wakeLater(scheduler: FlushScheduler): void {
     if (this.isWakeScheduled) return;
     const { lane, clientLane } = this;

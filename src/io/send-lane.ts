@@ -198,13 +198,13 @@ export class SendLane {
    */
   wake(level: number, written: number, isClosed: boolean): void {
     this.watermark.update(level);
-    // A closed sending side never becomes writable again, so its senders wait only until their own values are written.
+    // A closed sending side never becomes writable again, so each sender waits until its own value has been written.
     if (isClosed) this.senders.wake(written);
     else if (this.watermark.writable) this.senders.wake(Infinity);
     this.flushers.wake(written);
   }
 
-  /** Ends the lane. Rejects the callers whose bytes end after the offset `written`. */
+  /** Ends the lane. Rejects the callers whose bytes end after the offset `written`, and resolves the others. */
   end(written: number, error: SocketError): void {
     if (this.failure !== undefined) return;
     this.failure = error;

@@ -1,6 +1,6 @@
 import type { SocketError } from '../errors/socket-error.js';
 
-/** A caller that waits until the kernel has taken the stream up to `offset`. */
+/** A waiting caller. Its bytes end at `offset` in the stream. */
 interface Waiter {
   readonly offset: number;
   resolve(): void;

@@ -83,7 +83,7 @@ export class WriteBatches {
   }
 }
 
-/** The batches that were removed from a queue, and their positions in it. */
+/** The batches removed from a queue, their positions in it, and the batches that stay. */
 export class Split {
   readonly kept: Batch[] = [];
   readonly taken: Batch[] = [];

@@ -11,7 +11,7 @@ type Encoding = 'utf8' | 'latin1';
 /** A byte array of at most this length is copied into a slab; a longer one is kept by reference. */
 const longestCopy = 4_096;
 
-/** A value's start is recorded at most once in this many bytes, because the buffer has to encode its text for that. */
+/** The start of a value is recorded at most once per this many bytes, because the buffer must encode its text first. */
 const noteEvery = 8_192;
 
 const none: never[] = [];
@@ -20,13 +20,13 @@ const none: never[] = [];
  * Collects encoded values until they are written. `add` sets a checkpoint before each value. `rollback` returns to the
  * checkpoint, which removes the last value.
  *
- * The contents are, in this order:
+ * The contents are either one small byte array, which is kept by reference until something follows it, or, in this
+ * order:
  *
  * 1. complete pieces,
  * 2. an open slab, into which small values are copied,
- * 3. one small value, kept by reference until a second value follows,
- * 4. a run of text: joined strings that will be encoded together. Its bytes are counted only on demand. Until then, the
- *    upper bound for UTF-8 is three times its length.
+ * 3. a run of text: joined strings that will be encoded together. Its bytes are counted only on demand. Until then, its
+ *    size in UTF-8 is taken to be at most three times its length.
  *
  * A checkpoint needs only lengths and references, because pieces and slabs only grow, and strings do not change.
  */
@@ -114,7 +114,7 @@ export class WriteBuffer implements ByteSink, Write {
     }
     const most = mostBytes(value, encoding);
     this.most += most;
-    // This value begins with bytes. The next value probably does, too, so no other text will follow this text.
+    // In this value, bytes precede the text. The next value is probably similar, so no text will directly follow.
     if (this.run === '' && this.slabEnd !== this.markedSlabEnd && most <= longestCopy) this.copyText(value, most);
     else this.run += value;
   }
@@ -263,7 +263,10 @@ export class WriteBuffer implements ByteSink, Write {
     this.sealSlab();
   }
 
-  /** Copies the lone value and the run into the slab, so that later text is not joined with them. */
+  /**
+   * Copies the lone value and the run into the slab, so that later text is not joined with them. A long run becomes a
+   * piece of its own.
+   */
   private sealText(): void {
     const { lone, run, encoding } = this;
     if (lone !== undefined) {

@@ -13,7 +13,7 @@ export interface OutboundLimits {
 /** Whether values are queued, dropped or refused while there is no connection. */
 export type Parking = 'buffer' | 'drop' | 'error';
 
-/** The largest single write, in bytes. Larger amounts are cut into batches. */
+/** A buffer that holds more bytes than this is not written in one piece, but cut into batches. */
 const largestWrite = 65_536;
 /**
  * While a received chunk is being delivered, the buffer is written early if it holds more bytes than this. The peer can
@@ -43,7 +43,7 @@ const smallestBatch = 16_384;
 export type Verdict =
   'accepted' | 'over' | 'early' | 'write' | 'dropped' | 'overflow' | 'disconnected' | 'closed' | SocketError;
 
-/** The next step: nothing, a write, a report that all values from before `suspend` have been written, or the FIN. */
+/** The next step: nothing, a write, a report that everything accepted before `suspend` is written, or the FIN. */
 export type WriteStep = 'none' | Write | 'drained' | 'finish';
 
 export interface Kernel {
@@ -298,8 +298,8 @@ export class WriteState {
   }
 
   /**
-   * Encodes a value that a running encoder sends. This inner value goes out before the outer value, even if part of the
-   * outer value is already buffered.
+   * Encodes a value that a running encoder sends. This value goes out before the value that is being encoded, even if
+   * part of the latter is already buffered.
    */
   private pushWithin<T>(sender: ValueSender, encoder: Encoder<T>, value: T, isExempt: boolean): Verdict {
     const { buffer, writer } = this;

@@ -75,7 +75,7 @@ export class WriteWatermark {
       case 'closed':
         return;
     }
-    // Read again for each watcher, because the previous watcher may have filled the buffer.
+    // `writable` is read again for each watcher, because the previous watcher may have filled the buffer.
     for (const watcher of this.watchers) watcher.changed(this.writable);
   }
 

@@ -41,7 +41,7 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   return () => all.delete(listener);
 }
 
-/** Creates the error for a client whose signal was aborted (C29). */
+/** Creates the error for a signal that was aborted (C29). */
 export function abortError(aborted: AbortSignal, address?: Address): SocketError {
   return new SocketError('ERR_CLOSED', 'the signal was aborted', { address, cause: aborted.reason });
 }

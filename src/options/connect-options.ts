@@ -82,8 +82,8 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    */
   readonly reconnect?: RetryConfig | undefined;
   /**
-   * Determines what happens to values that are sent while the client is disconnected. This is the time after a
-   * connection or an attempt has ended, and before the next connection opens.
+   * Determines what happens to values that are sent while the client is disconnected: after a connection or an attempt
+   * has ended, and before the next connection opens.
    *
    * - `'buffer'` keeps them for the next connection, up to `maxBuffered`. Beyond that, `overflow` applies.
    * - `'drop'` drops them and counts them in `dropped`. `send` rejects with `ERR_OVERFLOW`, and paced sources wait.

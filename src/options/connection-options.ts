@@ -55,7 +55,7 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly maxBuffered?: number | undefined;
   /**
-   * Determines what happens to a value that exceeds `maxBuffered`. `'error'` destroys the connection with
+   * Determines what happens to a value that exceeds `maxBuffered`. `'error'` makes the connection fail with
    * `ERR_OVERFLOW`. `'drop'` drops the value and counts it in `dropped`. In either case, `send` rejects with
    * `ERR_OVERFLOW`.
    *
@@ -102,9 +102,9 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly closeTimeout?: number | undefined;
   /**
-   * The maximum time that a connection may have no reader. 0 means no limit. After that, a connection that has never
-   * had a reader, and on which nothing was sent, fails with `ERR_TIMEOUT_CLAIM`. A connection whose sending side has
-   * ended closes gracefully instead.
+   * The maximum time that a connection may have no reader. After that, a connection that has never had a reader, and on
+   * which nothing was sent, fails with `ERR_TIMEOUT_CLAIM`. A connection whose sending side has ended closes gracefully
+   * instead. 0 means no limit.
    *
    * @defaultValue 30_000
    * @unit ms

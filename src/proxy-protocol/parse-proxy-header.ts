@@ -6,11 +6,11 @@ import { parseVersion2 } from './version-2.js';
 /**
  * Parses the PROXY header, of version 1 or 2, at the start of a connection from a proxy. It removes nothing from
  * `bytes` and keeps no state. If it returns `undefined`, call it again when more bytes have arrived. If it returns a
- * header, skip `length` bytes.
+ * header, skip the header's `length` bytes.
  *
- * It throws at the first byte that cannot be part of a header. In version 2, it throws when the field with this byte is
- * complete. It asks for more bytes only while it has at most 106 bytes (version 1) or 4,095 bytes (version 2). It
- * allocates no memory for the length that a header claims.
+ * It throws at the first byte that cannot be part of a header. After the signature of version 2, it throws only when
+ * the field that contains this byte is complete. It asks for more bytes only while it has at most 106 bytes (version 1)
+ * or 4,095 bytes (version 2). It allocates no memory for the length that a header claims.
  *
  * @param bytes - the received bytes, from the start of the connection
  * @returns the header, or `undefined` if more bytes are needed

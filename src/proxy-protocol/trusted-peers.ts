@@ -13,8 +13,8 @@ const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
  * in the list and as a peer's address. The zone of a link-local peer (`fe80::1%eth0`) is ignored; entries have no zone.
  * The bits of a block after its prefix are ignored: `10.1.2.3/8` means `10.0.0.0/8`.
  *
- * @param list - IP addresses, CIDR blocks, and the words `unix` and `memory`, each of which trusts every peer of that
- * transport. The list is copied
+ * @param list - IP addresses, CIDR blocks, and the words `unix` and `memory`. Each word trusts every peer of the
+ * transport that it names. The list is copied
  * @throws `ERR_OPTION_INVALID`
  */
 export function trustedPeers(list: readonly string[]): (peer: Address) => boolean {

@@ -21,7 +21,7 @@ const port = field('a port from 0 to 65535, without leading zeros', isPort, ['',
 const numbers = ['', '0', '.0', '0.0', '.0.0', '0.0.0', '.0.0.0', '0.0.0.0'];
 const ipV4 = field('an IPv4 address without leading zeros', net.isIPv4, numbers);
 // The specification allows only groups of hexadecimal digits. But inet_ntop, and therefore haproxy, writes the end of
-// an IPv4-mapped address as an IPv4 address, so this form is accepted, too.
+// an IPv4-mapped address as an IPv4 address, so this form is also accepted.
 const ipV6 = field('an IPv6 address', isIPv6, ['', ':', '::', '0', '.0', '0.0', '.0.0', '0.0.0']);
 
 const tcp4 = [keyword, protocol, ipV4, ipV4, port, port];

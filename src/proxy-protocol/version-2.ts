@@ -70,7 +70,7 @@ function isLocalCommand(byte: number): boolean {
   return command === 0;
 }
 
-/** Returns the family of the source, or `undefined` if the family is unspecified. */
+/** Returns the family that `kind` encodes, or `undefined` if the family is unspecified. Throws for an unknown one. */
 function namedFamily(kind: number): Family | undefined {
   const family = families[kind];
   if (family === undefined && kind !== 0) {

@@ -108,8 +108,8 @@ const checks = {
 } satisfies Record<keyof BackoffOptions, unknown>;
 
 /**
- * The uptime of each failed connection, in ms, by the connection's error. RxJS's `retry` does not pass the uptime to
- * `delay`.
+ * The uptime of each failed connection, in ms. The key is the connection's error, because RxJS's `retry` passes the
+ * error to `delay`, but not the uptime.
  */
 const uptimes = new WeakMap<object, number>();
 
@@ -147,7 +147,7 @@ export function backoff(options: BackoffOptions = {}): Backoff {
     resetOnSuccess: false,
     stableAfter: delays.stableAfter,
     /**
-     * Each read starts a new count. `retry` reads this property once per call. Copying the policy reads it too, so all
+     * Each read starts a new count. `retry` reads this property once per call. Copying the policy also reads it, so all
      * uses of a copy share one count.
      */
     get delay() {

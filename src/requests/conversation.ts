@@ -116,8 +116,8 @@ export class Conversation<In, Out, Id> {
   private sent(request: PendingRequest<In, Id>): void {
     const { carrier, lane } = this.host;
     if (request.state === 'over' || carrier === undefined) return;
-    // No answer can arrive. The request was sent on a connection that is no longer read, or that has been read to its
-    // end.
+    // If the request was sent on a connection that is no longer read, or that has been read to its end, no answer can
+    // arrive.
     if (request.lane !== lane || this.finished.has(carrier)) {
       this.drop(request, this.unanswered());
       return;

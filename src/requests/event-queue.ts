@@ -23,9 +23,9 @@ interface EventsHost {
 }
 
 /**
- * Buffers the events: messages that answer no request. Events that are held while a request is pending stay in this
- * buffer, because holding the channel would also hold back the answer. If no request is pending, the channel itself is
- * held.
+ * Buffers the events: messages that answer no request. If the events are held while a request is pending, they stay in
+ * this buffer, because holding the channel would also hold back the answer. If no request is pending, the channel
+ * itself is held.
  */
 export class EventQueue<T> implements FlowSource<T> {
   readonly flow: Flow<T>;
@@ -52,7 +52,7 @@ export class EventQueue<T> implements FlowSource<T> {
     return this.multicast.held;
   }
 
-  /** Whether the queue has reached a limit, and has not yet drained to half of both limits. */
+  /** Whether the queue has reached a limit, and has not since drained to half of each limit. */
   get isFull(): boolean {
     return this.full;
   }
@@ -65,7 +65,7 @@ export class EventQueue<T> implements FlowSource<T> {
     this.multicast.drain();
   }
 
-  /** Ends the stream after the buffered events. If this side has closed the connection, ends it at once (F10). */
+  /** Ends the stream after the buffered events, or at once if this side has destroyed the connection (F10). */
   end(error: unknown): void {
     if (this.ending !== undefined || (!this.subscribed && this.waiting.length === 0)) return;
     this.ending = { error };

@@ -37,8 +37,8 @@ export class PendingRequest<In, Id> {
   }
 
   /**
-   * Returns whether the last decoded message can be its answer. The message must have arrived on the connection of the
-   * request, after the call of `ask`. It must not be a greeting, or a message of an earlier connection.
+   * Returns whether the last decoded message can answer this request. The message must have arrived on the request's
+   * connection, after the call of `ask`. So a greeting, or a message from an earlier connection, is not an answer.
    *
    * @param inbound - the Inbound that delivered the message
    * @param carrier - the connection that sends values now

@@ -67,12 +67,12 @@ export interface Requests<In> {
    * Emits the messages that answer no request. It completes or fails with the channel. A subscription to `events` also
    * subscribes to the channel, so a client dials and stays connected.
    *
-   * If `events` has no subscriber, events that arrive while a request is pending are dropped. While no request is
-   * pending, events stay in the channel.
+   * While `events` has no subscriber, events that arrive while a request is pending are dropped. All other events stay
+   * in the channel.
    *
    * @backpressure while `events` is held and no request is pending, the channel is held. While a request is pending, up
    * to 1,024 events and 1,048,576 bytes are buffered, so that the answer gets through. At either limit the channel is
-   * held, and the request may time out. With a `timeout` of 0, the connection then fails with `ERR_OVERFLOW`
+   * held, and the request may time out. With a `timeout` of 0, the connection fails with `ERR_OVERFLOW` instead
    * @example
    * ```ts
    * calls.events.subscribe({
@@ -106,9 +106,11 @@ export interface RequestsInOrder<In, Out> extends Requests<In> {
    * With `reconnect`, a request of which no byte has been written stays pending, and is sent on the next connection.
    *
    * If `maxPending` requests are pending or the channel is full, the promise rejects with `ERR_OVERFLOW`. If the
-   * request cannot be encoded, it rejects with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`. In both cases the request
-   * is not sent. After `timeout` the promise rejects with `ERR_TIMEOUT_REQUEST`. The connection then fails with the
-   * same error, because the next message can no longer be assigned to a request. A client with `reconnect` dials again.
+   * request cannot be encoded, the promise rejects with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`. In both cases the
+   * request is not sent.
+   *
+   * After `timeout` the promise rejects with `ERR_TIMEOUT_REQUEST`. The connection then fails with the same error,
+   * because the next message can no longer be assigned to a request. A client with `reconnect` dials again.
    *
    * @param request - the message to send
    * @returns a promise of the answer. An unhandled rejection does not end the process
@@ -147,8 +149,8 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
    * - `ERR_TIMEOUT_REQUEST`: no answer arrived within `timeout`. A later answer is dropped.
    * - `ERR_OVERFLOW`: `maxPending` requests are pending, or the channel is full.
    * - `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`: the request cannot be encoded.
-   * - `ERR_OPTION_INVALID`: the id is missing, or belongs to a pending request. It also must not belong to a request
-   *   that has timed out and may still be answered on this connection.
+   * - `ERR_OPTION_INVALID`: the id is missing, belongs to a pending request, or belongs to a request that has timed out
+   *   but may still be answered on its connection.
    *
    * @param request - the message to send
    * @param id - the id that `answers` returns for the answer; compared like the keys of a `Map`. Use each id once
@@ -167,8 +169,8 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
  * With the option `answers`, each answer names its request, and the answers may arrive in any order. An answer that no
  * pending request awaits is dropped. A message that names no request is an event.
  *
- * Without the option, each message answers the oldest request that was sent on its connection. If no request is pending
- * on that connection, the message is an event.
+ * Without the option, each message answers the oldest pending request that was sent on the message's connection. If
+ * there is none, the message is an event.
  *
  * The returned object subscribes to the channel only while a request is pending or the events have a subscriber. So a
  * client without other subscribers dials for the first request, and disconnects after the last answer. `client.open()`
@@ -176,7 +178,7 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
  *
  * Call `requests` only once for a channel. Send nothing else on that channel that the peer would answer.
  *
- * Apart from timeouts, limits and the end of the connection, it is equivalent to:
+ * Apart from timeouts, limits and the end of the connection, `requests` with `answers` is equivalent to:
  *
  * ```ts
  * function correlated<In, Out, Id>(channel: Channel<In, Out>, answers: (message: In) => Id | undefined) {

@@ -12,8 +12,8 @@ export interface Activity {
 }
 
 /**
- * Calls a function when nothing has happened for a given time. An activity does not restart the timer, which would cost
- * too much. Instead, the timer checks for activity when it is due.
+ * Calls a function when nothing has happened for a given time. Restarting the timer on each activity would cost too
+ * much. Instead, the timer checks for activity when it is due.
  */
 export class IdleTimer {
   private readonly limit: number;

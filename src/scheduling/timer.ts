@@ -1,14 +1,14 @@
 import { asyncScheduler, type Unsubscribable } from 'rxjs';
 
-/** A timer is extended a second time only if it is late by more than this many ms. */
+/** A timer that has been extended is extended again only if it is late by more than this many ms. */
 const late = 20;
 
 /**
  * Calls a function once, after a delay.
  *
  * If the event loop was busy when the timer was due, the timer is extended by the time that it is late, but at most by
- * its own delay. This side could not react while the loop was busy (C23). A timer that is only slightly late is
- * extended only once. Otherwise an event loop that is always busy would postpone the timer forever.
+ * its own delay. This side could not react while the loop was busy (C23). If an extended timer is only slightly
+ * late, it is not extended again. Otherwise an event loop that is always busy would postpone the timer forever.
  *
  * RxJS throws within `TestScheduler.run` if a timer is unsubscribed at the very moment when it is due. Such a timer
  * stays scheduled, but does nothing.

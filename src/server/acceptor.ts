@@ -46,7 +46,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   private readonly transport: Transport;
   private readonly incidentSubject = new Subject<SocketError>();
   private state: ListenState = { is: 'unbound' };
-  /** Emits the state `bound`, and the state after it. */
+  /** Emits each new state except `binding`. */
   private readonly changes = new Subject<ListenState>();
   private readonly accepted = new ConnectionList<SocketConnection<In, Out>>();
   private readonly waitingSockets: TransportSocket[] = [];

@@ -135,7 +135,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    *
    * @param connection - a connection of a server or a client of this library
    * @returns the membership. Unsubscribe from it to remove the connection. The connection stays open, and still gets
-   * the values that were passed to `next` before
+   * the values that were passed to `next` before it was removed
    * @throws `ERR_OPTION_INVALID` for an object that is not a connection of this library
    * @example
    * ```ts
@@ -293,8 +293,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
 }
 
 /**
- * Sends encoded values together if they fit into the buffer. Otherwise sends them one at a time, so that `overflow`
- * applies to each value (B3).
+ * Sends encoded values together if they fit into the connection's buffer. Otherwise sends them one at a time, so that
+ * `overflow` applies to each value (B3).
  */
 function publish(outbound: Outbound, all: Uint8Array, values: readonly Uint8Array[]): void {
   if (values.length === 1 || all.length <= outbound.room) outbound.push(outbound.lane, encoded, all, 'free');

@@ -10,8 +10,8 @@ import { Server } from './server.js';
 /**
  * Creates a server. It binds its address on the first subscription.
  *
- * A host name is looked up each time the server binds. Only the first address found is bound. `::` accepts IPv4 clients
- * too, if the system supports both IPv6 and IPv4. On Linux and macOS, a port can be bound again right after its
+ * A host name is looked up each time the server binds. Only the first address found is bound. `::` also accepts IPv4
+ * clients if the system supports both IPv6 and IPv4. On Linux and macOS, a port can be bound again right after its
  * previous server has closed (SO_REUSEADDR). Two servers can listen on the same port only if both set `reusePort`.
  *
  * @typeParam In - the messages that its connections receive
@@ -19,8 +19,8 @@ import { Server } from './server.js';
  * @param address - where to listen. The default host is loopback; port 0 selects a free port
  * @param options - see {@link ListenOptions}
  * @returns the server, a Flow of connections; it is not bound yet
- * @throws `ERR_ADDRESS_INVALID` and `ERR_OPTION_INVALID`. System errors, such as `EADDRINUSE`, arrive as error
- * notifications instead
+ * @throws `ERR_ADDRESS_INVALID`, `ERR_OPTION_INVALID`, and `ERR_CLOSED` if the `signal` is already aborted. System
+ * errors, such as `EADDRINUSE`, arrive as error notifications instead
  * @example
  * ```ts
  * const server = listen('tcp://localhost:7000', { codec: lines() });

@@ -9,8 +9,8 @@ import type { ShutdownOptions } from '../options/shutdown-options.js';
 import { Acceptor } from './acceptor.js';
 
 /**
- * A Flow of accepted connections. All subscribers share one listener. While the Flow is held, the listener does not
- * accept.
+ * A Flow of accepted connections. All subscribers share one listener. While the Flow is held, the listener accepts no
+ * clients.
  *
  * Apart from `hold`, it is equivalent to:
  *
@@ -84,7 +84,8 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
    * - the error of each failed connection, as in the connection's `closed`;
    * - the error of each client that was not accepted: `ERR_LIMIT_CONNECTIONS` (beyond `maxConnections` or
    *   `acceptQueue`), `ERR_TLS`, `ERR_PROXY_HEADER` or `ERR_TIMEOUT_HANDSHAKE`;
-   * - `EMFILE`, at most once a second, while the process has too few file descriptors.
+   * - the error of each handler that fails after its connection has already failed or ended;
+   * - `EMFILE` or `ENFILE`, at most once a second, while too few file descriptors are free.
    *
    * @returns a hot Observable without a buffer; it completes after {@link Server.shutdown}, and never fails
    * @example
@@ -143,8 +144,8 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Stops accepting. Further clients wait in the kernel's queue. When the Hold is released, the clients are accepted in
-   * the order in which they arrived.
+   * Stops accepting clients. Further clients wait in the kernel's queue. When the Hold is released, they are accepted
+   * in the order in which they arrived.
    *
    * @returns the Hold; release it to accept again
    * @example

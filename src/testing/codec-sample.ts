@@ -4,7 +4,7 @@ import { SocketError } from '../errors/socket-error.js';
 import { encodeWith } from './byte-collector.js';
 import { CountingQueue } from './counting-queue.js';
 
-/** Values, and the stream to which a codec encodes them. */
+/** Values, and the stream into which a codec encodes them. */
 export interface CodecSample<In, Out> {
   readonly codec: Codec<In, Out>;
   readonly values: readonly Out[];

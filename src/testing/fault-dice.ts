@@ -14,7 +14,7 @@ export class FaultDice {
     this.random = seededRandom(mixed);
   }
 
-  /** Returns the minimum of the range plus a random integer. */
+  /** Returns a fixed number as it is. From a range, returns the minimum plus a random integer. */
   draw(range: FaultRange): number {
     if (typeof range === 'number') return range;
     const [min, max] = range;
@@ -43,7 +43,11 @@ export class CutCounter {
     return this.left;
   }
 
-  /** Counts at most `bytesUntilCut` bytes. Returns whether the connection is cut after these bytes. */
+  /**
+   * Counts bytes that have passed. Returns whether the connection is cut after these bytes.
+   *
+   * @param bytes - at most `bytesUntilCut`
+   */
   count(bytes: number): boolean {
     this.left -= bytes;
     if (this.left > 0) return false;

@@ -13,11 +13,11 @@ import { type Check, type Checks, invalidOption, number, optional } from '../val
 export type FaultRange = number | readonly [min: number, max: number];
 
 /**
- * Lists the faults of one direction of {@link faulty}. A fault that is omitted is not injected.
+ * Lists the faults of one direction of a {@link faulty} proxy. A fault that is omitted is not injected.
  *
- * From a range, a new number is drawn for each connection. For `latency` and `slices`, a new number is drawn for each
- * piece of the stream, and for `cutEvery`, after each cut. Offsets count the bytes of this direction, so chunking makes
- * no difference.
+ * If a fault has a range, a new number is drawn from it for each connection. There are three exceptions: for `latency`
+ * and `slices`, a new number is drawn for each piece of the stream, and for `cutEvery`, after each cut. Offsets count
+ * the bytes of this direction, so chunking makes no difference.
  *
  * @example
  * ```ts
@@ -48,8 +48,8 @@ export interface Faults {
    */
   readonly slices?: FaultRange | undefined;
   /**
-   * The number of bytes that pass on a connection before everything stops, even the end of the stream. The connection
-   * stays open.
+   * The number of bytes that pass on a connection before this direction stops. Then nothing passes, not even the end of
+   * the stream. The connection stays open.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
@@ -85,7 +85,7 @@ export interface Faults {
   readonly cutAfter?: FaultRange | undefined;
   /**
    * The number of bytes, at least 1, that pass on all connections together before one of them is closed with a FIN. The
-   * connection with the last of these bytes is closed, and the count starts again.
+   * connection that carries the last of these bytes is closed, and the count starts again.
    *
    * @defaultValue `undefined`: never
    * @unit bytes

@@ -35,7 +35,7 @@ export class FaultyConnection {
 
   start(): void {
     whenClosed(this.near, () => {
-      // Without a near end, stop dialling.
+      // If the near end closes before the far end is connected, stop dialling.
       if (this.far === undefined) this.dialling?.unsubscribe();
       this.endClosed();
     });

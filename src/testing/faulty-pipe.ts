@@ -4,7 +4,7 @@ import type { Hold } from '../flow/hold.js';
 import type { CutCounter, FaultDice } from './fault-dice.js';
 import type { FaultKind, Faults } from './faults.js';
 
-/** The maximum number of bytes, and of pieces, in transit in one direction. At either limit, the sender is held. */
+/** The maximum numbers of bytes and of pieces in transit in one direction. At either limit, the sender is held. */
 const maxBytesInTransit = 65_536;
 const maxPiecesInTransit = 1_024;
 /** The longest time that one piece takes to pass if `bandwidth` is set, in ms. */
@@ -53,7 +53,7 @@ export class FaultyPipe {
   private readonly resetAfter: number;
   private readonly cutAfter: number;
   private readonly subscriptions = new Subscription();
-  /** The rest of the last chunk. It waits for room in transit. */
+  /** The rest of the last chunk. It waits while too many bytes or pieces are in transit. */
   private input: Buffer | undefined;
   /** The end of the stream. It follows `input`. */
   private end: StreamEnd | undefined;

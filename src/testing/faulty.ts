@@ -91,7 +91,7 @@ export interface Faulty {
 }
 
 /**
- * Starts a proxy that injects faults into the connections between two endpoints. The same seed gives the same faults.
+ * Starts a proxy that injects faults into the connections between two endpoints.
  *
  * The proxy dials the target for each connection that it accepts. It forwards the bytes in both directions, with the
  * {@link Faults} of each direction. Without faults, the proxy is equivalent to:
@@ -105,14 +105,14 @@ export interface Faulty {
  * ```
  *
  * With the same seed, a fault occurs at the same byte of the same connection in each run, even if the chunks differ.
- * Only `cutEvery` counts the bytes of all connections, so its faults depend on how the connections interleave.
+ * The exception is `cutEvery`: it counts the bytes of all connections, so its faults depend on how they interleave.
  *
  * The proxy starts to listen at once. It forwards a FIN as a FIN and a failure as a reset, after all bytes that precede
  * it. If the proxy cannot reach the target, it resets the accepted connection.
  *
  * A unix socket cannot be reset. Its peer receives the end of the stream instead, or `ECONNRESET` if the proxy left
- * input unread. Over the memory transport, faults occur at the exact byte. Real sockets may join slices, and a reset
- * drops the bytes that have not been delivered. All timers run on `asyncScheduler`.
+ * input unread. Over the memory transport, faults occur at the exact byte. Over real sockets, slices may be
+ * joined, and a reset drops the bytes that have not been delivered. All timers run on `asyncScheduler`.
  *
  * In each direction, at most 65,536 bytes and 1,024 pieces are in transit. At either limit, the sender is held. So with
  * a latency of L ms, at most 65,536 bytes pass in L ms. The proxy also buffers one chunk, and its channels have buffers

@@ -30,8 +30,8 @@ export interface VerifyCodecOptions {
   readonly lastFrameMayBeOpen?: boolean | undefined;
   /**
    * Whether the decoder may need earlier frames to decode a frame, for example if a message consists of several frames.
-   * If true, the check that drops frames is skipped. Do not use such a codec with `overflow: 'drop'`, `reconnect` or a
-   * `Broadcast` (D5).
+   * If true, `verifyCodec` skips the check that drops frames. Do not use such a codec with `overflow: 'drop'`,
+   * `reconnect` or a `Broadcast` (D5).
    *
    * @defaultValue false
    */
@@ -56,8 +56,8 @@ export interface VerifyCodecOptions {
  * Verifies that a codec decodes the values that it has encoded, however their bytes are split into chunks.
  *
  * `verifyCodec` encodes the values once. Then it decodes the stream in one piece, cut in two at each offset, byte by
- * byte, and in random chunks. It tries only some offsets of a long stream, so that it decodes at most about 16 MiB.
- * Each time, `verifyCodec` is equivalent to:
+ * byte, and in random chunks. It tries at most 1,000 offsets. In a long stream, it tries fewer (but at least
+ * 16), so that these cuts decode about 16 MiB. Each time, `verifyCodec` is equivalent to:
  *
  * ```ts
  * for (const chunk of chunks) {
@@ -69,14 +69,14 @@ export interface VerifyCodecOptions {
  * }
  * ```
  *
- * It also ends the stream at these offsets, and checks the result of `end` (D4). Finally, it drops up to 16 frames, one
- * at a time, and decodes the other frames (D5).
+ * It also ends the stream at the tried offsets, and checks the result of `end` (D4). Finally, it drops up to 16 frames,
+ * one at a time, and decodes the other frames (D5).
  *
- * It cannot test the size limit and the errors for bad frames (D3). Test them with your own streams.
+ * It cannot test the size limit or the errors for bad frames (D3). Test these with your own streams.
  *
  * To verify linear time (D1), it counts the bytes that the decoder examines. Each use of `head` counts all bytes of
- * `head`. It can detect a decoder that examines a frame again for each chunk only if one of the frames has at least 1
- * KiB.
+ * `head`. Some decoders examine a frame from its start for each new chunk. `verifyCodec` can detect this only if one of
+ * the frames has at least 1 KiB.
  *
  * @typeParam In - the type of received messages
  * @typeParam Out - the type of sent messages
@@ -154,7 +154,7 @@ function readAll<In, Out>(sample: CodecSample<In, Out>, rule: string, split: str
   reader.finish();
 }
 
-/** Alternates with a second decoder, to check that decoders share no state. */
+/** Decodes byte by byte. A second decoder works in turn with the first, to check that decoders share no state. */
 function verifyByteByByte<In, Out>(sample: CodecSample<In, Out>): void {
   const { stream } = sample;
   const reader = new SampleReader(sample, 'D1', 'one byte at a time');

@@ -1,8 +1,8 @@
 import type tls from 'node:tls';
 
 /**
- * Configures TLS for a server: the server options of `node:tls` with at least a key and a certificate, or a function
- * that returns such options.
+ * Configures TLS for a server: the server options of `node:tls`, or a function that returns such options. The options
+ * must have at least `key` and `cert`, or else `pfx`, `SNICallback` or `pskCallback`.
  *
  * With a function, certificates can be renewed without a restart. `listen` calls the function once, and the server
  * calls it again for each new connection. While nothing has changed, return the same object, so that the server does
@@ -46,7 +46,8 @@ export interface ServerTlsOptions extends tls.TlsOptions {
  * Configures TLS for a client: the options of `tls.connect`.
  *
  * The server's certificate is verified unless `rejectUnauthorized` is false. The certificate must be valid for
- * `servername`. The default of `servername` is the dialled host, or `localhost` over a unix socket.
+ * `servername`. The default of `servername` is the option `host`, or else the dialled host, or else `localhost` (over a
+ * unix socket).
  *
  * @throws `ERR_OPTION_INVALID` for options that cannot work with any server
  * @example

@@ -77,8 +77,8 @@ export interface ListenerOptions extends SocketOptions {
   /** The TLS options; undefined for plain text. */
   readonly tls: ServerTls | undefined;
   /**
-   * The peers whose PROXY headers are trusted. If peers are given, every connection must start with a header. If
-   * undefined, no header is expected.
+   * The peers whose PROXY headers are trusted. If this option is given, every connection must start with a header. If
+   * it is undefined, no header is expected.
    */
   readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
   /** The time within which a client must complete its PROXY header and its TLS handshake, in ms; 0 means no limit. */
@@ -128,8 +128,8 @@ export interface Listener {
    */
   readonly stoppable?: boolean;
   /**
-   * Stops accepting, so that up to `backlog` clients wait in the kernel's queue. A listener that cannot stop continues
-   * to call `onConnection`.
+   * Stops accepting clients. Up to `backlog` new clients then wait in the kernel's queue. A listener that cannot stop
+   * continues to call `onConnection`.
    */
   hold(): void;
   /** Resumes accepting clients, in the order in which they arrived. `onConnection` is called in a later turn. */
@@ -212,8 +212,8 @@ export interface DialEvents {
  * - A write that fails does not throw. It returns false, and `onClose` reports the error. From then on, `unsent` may be
  *   `Infinity`.
  * - `pause`, `resume` and `reset` may be called at any time after `open`. After `onClose`, these methods do nothing.
- * - The socket closes after `reset`, after a failure, or once `end` has been called and the peer has sent its FIN. The
- *   socket then calls `onClose` once, as its last event.
+ * - The socket closes after `reset` or `drop`, after a failure, or once `end` has been called and the peer has sent its
+ *   FIN. The socket then calls `onClose` once, as its last event.
  *
  * @example
  * ```ts
@@ -260,7 +260,7 @@ export interface TransportSocket {
    * succeeded.
    */
   readonly tls: TlsInfo | undefined;
-  /** The number of bytes of the last write that the kernel has not taken; `Infinity` if that is unknown (C4). */
+  /** The number of bytes of the last write that the kernel has not taken; `Infinity` if it is unknown (C4). */
   readonly unsent: number;
   /**
    * Starts to read, and to report events. Called once.
@@ -378,8 +378,8 @@ export interface SocketEvents {
  */
 export interface StreamCutOff {
   /**
-   * The error with which the connection fails. If the last frame is incomplete, the connection fails with
-   * `ERR_FRAME_TRUNCATED` instead.
+   * The error with which the connection fails, unless `mayBeComplete` is true. If the last frame is incomplete, the
+   * connection fails with `ERR_FRAME_TRUNCATED` instead.
    */
   readonly error: SocketError;
   /** Whether the connection accepts this end if the last frame is complete. */

@@ -102,8 +102,8 @@ export function checkExactOptions<T>(owner: string, checks: Checks<T>, options: 
 }
 
 /**
- * Refuses options that `owner` does not have, because a misspelt option would be ignored. An option that is `undefined`
- * counts as omitted.
+ * Refuses options that `owner` does not have, because a misspelt option would otherwise be ignored. An option that is
+ * `undefined` counts as omitted.
  */
 export function refuseUnknown(owner: string, known: object, options: object): void {
   for (const [name, value] of Object.entries(options)) {

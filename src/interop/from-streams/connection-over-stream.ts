@@ -11,7 +11,8 @@ export interface StreamSocket extends TransportSocket {
 }
 
 /**
- * The connection has no timeout except `closeTimeout`, because the program decides how long its stream may be idle.
+ * Opens a connection on `socket`. It has no timeout except `closeTimeout`, because the program decides how long its
+ * stream may be idle.
  *
  * @param halfOpen - whether the sending side stays open after the peer has ended (C7)
  */

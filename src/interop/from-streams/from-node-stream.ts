@@ -11,7 +11,7 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
 
 /**
  * Makes a Channel from a Node stream of bytes, such as a connected `net.Socket`, the standard streams of a child
- * process, a compressor, or an HTTP/2 stream. The Channel starts to read at once, with the bytes that the stream has
+ * process, a compressor, or an HTTP/2 stream. The Channel reads at once, starting with the bytes that the stream has
  * buffered. From then on, nothing else may read or write the stream.
  *
  * The result is a full {@link Channel}, with `framed` and `body`. Apart from buffers and errors, it is equivalent to:
@@ -34,10 +34,10 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
  *
  * The Channel completes after the stream's `'end'`. When the stream emits `'error'`, the Channel fails with a
  * `SocketError`: `cause` is the stream's error, and `code` is the code of that error, or `EIO` if it is not a system
- * code. If the stream is destroyed without `'end'` and without an error, the Channel fails with `ECONNABORTED`. If the
- * stream is already destroyed, the Channel fails.
+ * code. If the stream is destroyed without `'end'` and without an error, the Channel fails with `ECONNABORTED`. The
+ * Channel also fails if the stream was destroyed in this way, or with an error, before the call.
  *
- * If the stream lacks a side, or if a side has already ended, the same side of the Channel has ended, too.
+ * A side that the stream lacks, or that has already ended, has also ended in the Channel.
  *
  * If the stream has `allowHalfOpen: false`, which is the default of `net.connect`, the Channel's sending side ends
  * after the peer has ended and everything received has been emitted (C16).
@@ -49,7 +49,7 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
  * @backpressure while the Channel is held or has no subscriber, it buffers at most 65,536 bytes and one chunk, and then
  * pauses the stream. While a write of the stream is pending, sent values are buffered, up to `maxBuffered`
  * @teardown unsubscribing ends nothing. `error(reason)` destroys the stream with the reason. A TCP socket is reset, so
- * that the peer notices that the stream is incomplete. When the stream has ended, the Channel removes its listeners
+ * that the peer notices that the stream is incomplete. When the stream has ended, the Channel's listeners are removed
  * @example
  * ```ts
  * const child = spawn('sort');

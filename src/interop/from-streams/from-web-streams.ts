@@ -50,8 +50,8 @@ export interface WebStreams<In, Out> {
  * });
  * ```
  *
- * In limits and counters, such as `bufferedBytes`, a string counts by its size in UTF-8, a buffer of any kind by its
- * `byteLength`, and any other value as 1,024 bytes.
+ * In limits and counters, such as `bufferedBytes`, a string counts as its size in UTF-8, a buffer of any kind as its
+ * `byteLength`, and any other value as 1,024 bytes. Every value counts as at least 1 byte.
  *
  * The Channel completes when the readable stream closes. When either stream errors, the Channel first emits all values
  * that it has read, and then fails with a `SocketError`: `cause` is the stream's error, and `code` is the code of that
@@ -65,7 +65,7 @@ export interface WebStreams<In, Out> {
  * @typeParam Out - the type of the values that the writable stream accepts
  * @param streams - the two streams. Neither may be locked
  * @returns the Channel
- * @throws `ERR_OPTION_INVALID` if one of them is locked, or is not a web stream of its kind
+ * @throws `ERR_OPTION_INVALID` if one of them is locked, or is not a web stream of the right kind
  * @backpressure while the Channel is held or has no subscriber, it stops reading once 65,536 bytes are buffered. While
  * the writable stream is not ready, or a write is pending, sent values are buffered, up to `maxBuffered`
  * @teardown unsubscribing ends nothing. `complete()` closes the writable stream. `error(reason)` aborts the writable

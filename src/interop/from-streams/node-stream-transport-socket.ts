@@ -80,7 +80,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
     return this.writeAll([typeof data === 'string' ? Buffer.from(data, encoding) : data]);
   }
 
-  /** Never returns true, because the stream may keep the pieces. A PassThrough does so even after the callback. */
+  /** Never returns true, because the stream may keep the pieces. A PassThrough keeps them even after the callback. */
   writeAll(pieces: readonly Uint8Array[]): boolean {
     const { stream } = this;
     this.pendingWrites = pieces.length;

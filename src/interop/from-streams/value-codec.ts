@@ -15,10 +15,10 @@ export interface WeightedValue<T> {
 
 /**
  * Carries values of any kind through queues of bytes. Each value has a weight in bytes. That many placeholder bytes
- * pass through the queue, and the value itself waits here. So limits, holds and pacing apply to values, too.
+ * pass through the queue, and the value itself waits here. So limits, holds and pacing also apply to values.
  */
 export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder<Out> {
-  /** The values that have been sent but not yet written. */
+  /** The values that have been sent but not yet written to the stream. */
   readonly outgoing: Fifo<WeightedValue<Out>> = new Fifo();
   private readonly incoming = new Fifo<WeightedValue<In>>();
 

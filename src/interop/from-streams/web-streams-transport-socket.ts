@@ -13,7 +13,7 @@ const webStreams: Address = { transport: 'memory', name: 'web-streams' };
 const maxReadAtOnce = 65_536;
 
 function ignore(): void {
-  // The next read or write reports the error.
+  // After a reset, no error is reported. Before it, `writer.closed` or `writeValues` reports the error.
 }
 
 /** The bytes written to this socket are placeholders for values. */
@@ -35,8 +35,8 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   private isReset = false;
   private resetReason: SocketError | undefined;
   /**
-   * The number of placeholder bytes written, minus the weights of the values written to the stream. A value is written
-   * when its first placeholder byte arrives, so the number is negative until its last placeholder byte arrives.
+   * The number of placeholder bytes written to this socket, minus the weights of the values written to the stream. A
+   * value is written when its first placeholder byte arrives, so the number is negative until its last one arrives.
    */
   private creditInBytes = 0;
   /** The number of bytes in the current write whose values the stream has not written yet. */

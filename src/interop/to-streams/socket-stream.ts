@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 
 /**
- * Stands in for a `net.Socket`: the members and events have the same meaning. {@link toNodeStream} returns one.
+ * Stands in for a `net.Socket`: its members and events have the same meaning. {@link toNodeStream} returns one.
  *
  * The members of a TLS socket (`encrypted`, `authorized`, `alpnProtocol` and so on) exist only if the connection uses
  * TLS. Addresses, ports and families are undefined without TCP, and until the stream is connected. Besides the events
@@ -38,9 +38,11 @@ export interface SocketStream extends Duplex {
   readonly localPort: number | undefined;
   /** `'IPv4'` or `'IPv6'`. */
   readonly localFamily: string | undefined;
-  /** The last argument of `setTimeout`, in ms. */
+  /** The time that was last passed to `setTimeout`, in ms. */
   readonly timeout: number | undefined;
-  /** True if the connection uses TLS. Otherwise this and the following members are absent. */
+  /**
+   * True if the connection uses TLS. Otherwise this member and the next four, up to `servername`, are absent.
+   */
   readonly encrypted?: true;
   /** Whether the peer's certificate was verified. */
   readonly authorized?: boolean;
@@ -74,7 +76,8 @@ export interface SocketStream extends Duplex {
    */
   setTimeout(timeout: number, listener?: () => void): this;
   /**
-   * Sets TCP_NODELAY as soon as the stream is connected. All writes of one turn always go out as one write.
+   * Switches TCP_NODELAY on or off as soon as the stream is connected. In either case, all writes of one turn go out as
+   * one write.
    *
    * @param on - default true
    * @returns the stream

@@ -10,8 +10,8 @@ import { NetSocketStream } from './net-socket-stream.js';
  * `net.Socket`: `node:http`, `ws`, `pg`, `ioredis` and so on.
  *
  * If the source is a client, the stream makes it dial. Writes are queued until the stream emits `'connect'`. The stream
- * lasts for one connection. With `reconnect`, the client dials until it is connected, but does not dial again after
- * that connection. A pool needs a client for each stream.
+ * lasts for one connection. With `reconnect`, the client dials until it is connected, but does not dial again when
+ * that connection has ended. A pool needs a client for each stream.
  *
  * - After the peer's FIN, the stream emits `'end'`. You can still write until you call `end()`. If the option
  *   `halfOpen` or `stream.allowHalfOpen` is false, the stream ends itself instead. For an `http.Agent`, set
@@ -31,8 +31,9 @@ import { NetSocketStream } from './net-socket-stream.js';
  * @param source - the source to read and write. For a connection or a client, the stream carries bytes and ignores the
  * codec. For a channel with a codec, each write is a message
  * @returns the stream
- * @throws `ERR_OPTION_INVALID` for a client that already has an open stream, and for an argument of any other type
- * @teardown the end of the stream closes the connection. A client without other subscribers ends, too
+ * @throws `ERR_OPTION_INVALID` for a client that already has an open stream, and for an argument that is not a
+ * connection, a client or a channel
+ * @teardown the end of the stream closes the connection. A client without other subscribers then also ends
  * @example
  * ```ts
  * import { createServer } from 'node:http';

@@ -42,7 +42,7 @@ import type { WebStreams } from '../from-streams/from-web-streams.js';
  *
  * - `readable` closes when the peer has ended the stream. If the connection fails, `readable` errors with the
  *   `SocketError`, but first delivers all received values. A reader may keep the chunks of a Channel without a codec.
- * - After `readable.cancel()`, you can still send. Data from the peer is dropped. When you close `writable`, too, the
+ * - After `readable.cancel()`, you can still send. Data from the peer is dropped. Once `writable` is also closed, the
  *   connection closes gracefully (C11).
  * - `writer.write(value)` resolves when the Channel can accept more (C5), or if `overflow: 'drop'` drops the value. If
  *   a value cannot be encoded, the stream errors, and the connection fails, as with `next` (D5).
@@ -50,7 +50,7 @@ import type { WebStreams } from '../from-streams/from-web-streams.js';
  * - `writer.abort(reason)` destroys the connection, as `channel.error(reason)` does. `readable` then errors.
  * - When the connection fails, `writable` errors at once with the connection's error.
  *
- * Handle the promises that `write` returns. Otherwise an error is an unhandled rejection, as with all web streams.
+ * Handle the promises that `write` returns. Otherwise an error becomes an unhandled rejection, as with all web streams.
  *
  * @typeParam In - the type of received values
  * @typeParam Out - the type of sent values
@@ -109,7 +109,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
   cancel(): void {
     if (this.state !== 'open') return;
     this.state = 'cancelled';
-    // Continue to read, and drop the input. If this side stopped reading, the peer might stop reading, too.
+    // Continue to read, and drop the input. If this side stopped reading, the peer might also stop reading.
     this.hold.release();
     this.closeIfUnwanted();
   }
@@ -174,8 +174,8 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
     // Node's types lack `signal`.
     const { signal } = controller as WritableStreamDefaultController & { readonly signal: AbortSignal };
     // The stream calls `abort` only when the current write has settled. If the peer does not read, the write never
-    // settles, so use the event of the signal instead. Abort in a microtask. During the event, the stream would adopt
-    // the connection's error instead of the reason.
+    // settles, so use the event of the signal instead. Abort in a microtask: during the event itself, the stream would
+    // adopt the connection's error instead of the reason.
     signal.addEventListener('abort', () => {
       queueMicrotask(() => this.abort(signal.reason));
     });

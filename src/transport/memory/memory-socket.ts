@@ -174,7 +174,7 @@ export class MemorySocket implements TransportSocket {
     asapScheduler.schedule(() => {
       this.events?.onClose(error);
     });
-    // The peer's write can never complete, so the peer fails, even if it is paused.
+    // If a write of the peer is incomplete, it can never complete. So the peer fails, even if it is paused.
     const { peer } = this;
     if (peer.blocked) peer.closeSoon(peer.resetError());
   }

@@ -16,7 +16,7 @@ import {
   type TransportSocket,
 } from '../transport.js';
 
-/** The first port for servers with port 0, and for clients. It is IANA's first dynamic port. */
+/** The first port for clients, and for servers that ask for port 0. It is IANA's first dynamic port. */
 const firstEphemeralPort = 49_152;
 
 /**

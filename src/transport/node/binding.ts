@@ -35,8 +35,8 @@ export function hasFile(address: Address): boolean {
 
 /**
  * Makes `server` listen at `address`. The server emits `'listening'` or `'error'`. If the address has a socket file,
- * clients can connect only after `onPublished`. If the path is free, the file is published before this function returns
- * (S12).
+ * clients can connect only when the file has been published. `onPublished` reports this. If the path is free, the file
+ * is published before this function returns (S12), and `onPublished` is called later.
  *
  * @returns the socket file, if the address has one
  * @throws Node's error, if binding fails at once

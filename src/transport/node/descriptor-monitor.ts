@@ -6,7 +6,7 @@ import { Timer } from '../../scheduling/timer.js';
 
 /** A listener stops accepting while the process has fewer free descriptors than this. */
 const reserve = 8;
-/** The monitor probes at short intervals only after it has seen a descriptor number this close to the limit. */
+/** A descriptor number this close to the limit counts as near. After the monitor has seen one, it probes more often. */
 const margin = 1_024;
 /** The time from one probe to the next, in ms. */
 const intervals = {
@@ -114,7 +114,7 @@ export class DescriptorMonitor {
     this.events.onShortage(shortage);
   }
 
-  /** Opens and closes a descriptor. Returns an error if that fails, or if too few descriptors remain. */
+  /** Opens and closes a descriptor. Returns an error if no descriptor is free, or if too few are. */
   private shortage(): SocketError | undefined {
     this.triedAt = asyncScheduler.now();
     try {

@@ -15,7 +15,7 @@ import {
 
 /**
  * The maximum number of sockets that have a block of their own. A socket keeps its block until more bytes arrive, so
- * many idle sockets could keep many blocks.
+ * without this limit, many idle sockets could keep many blocks.
  */
 const maxOwnBlocks = 64;
 let ownBlocks = 0;
@@ -26,9 +26,9 @@ function onRead(this: ReadSocket, count: number, memory: Buffer): true {
 }
 
 /**
- * Reads from a socket without TLS into a block that all sockets share. The receiver only borrows a chunk in this block:
- * the chunk is valid until `onData` returns. If the receiver keeps chunks, and the last chunk was large, the socket
- * reads the next chunk into a new block. The receiver may keep this block.
+ * Reads from a socket that does not use TLS. The bytes go into a block that all sockets share. The receiver only
+ * borrows a chunk in this block: the chunk is valid until `onData` returns. If the receiver keeps chunks, and the last
+ * chunk was large, the socket reads the next chunk into a new block. The receiver may keep this block.
  */
 export class DirectReader implements SocketReader, ReadListener {
   private readonly socket: net.Socket;
@@ -86,7 +86,7 @@ export class DirectReader implements SocketReader, ReadListener {
     try {
       if (isLarge || !wasOwn) this.events.onData(memory.subarray(0, count));
       else {
-        // Copy a small chunk, so that it does not keep a whole block alive.
+        // Copy a small chunk, so that it does not keep a whole block in memory.
         memory.copy(readBlock, 0, 0, count);
         this.events.onData(readBlock.subarray(0, count));
       }

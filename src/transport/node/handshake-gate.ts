@@ -17,11 +17,11 @@ export interface HandshakeRules {
   readonly limit: number;
 }
 
-/** For each accepted socket, exactly one of these methods is called. */
+/** For each accepted socket, exactly one of these methods is called, or none if the gate is closed first. */
 export interface HandshakeGateEvents {
   /** With TLS, the server reads and writes `secure` instead of `raw`. */
   onAdmitted(raw: net.Socket, remote: Address, secure: SecureSocket | undefined): void;
-  /** Called when the socket has been destroyed. */
+  /** Called when the socket has been refused and destroyed. */
   onRefused(error: SocketError): void;
 }
 
@@ -132,7 +132,7 @@ class IncomingSocket {
     }
     if (header === undefined) return;
     this.stopReadingHeader();
-    // Put the bytes after the header back, so that TLS, or the server, reads them first.
+    // Put back the bytes that follow the header, so that TLS, or the server, reads them first.
     this.raw.pause();
     this.queue.skip(header.length);
     if (this.queue.length > 0) this.raw.unshift(this.queue.take(this.queue.length));

@@ -13,7 +13,7 @@ import { tcpOptions } from './tcp-options.js';
 import { TlsAcceptor } from './tls/server-handshakes.js';
 import type { Listener, ListenerEvents, ListenerOptions } from '../transport.js';
 
-/** A listener on top of a `net.Server`. The listener stops accepting while the process is short of file descriptors. */
+/** A listener on top of a `net.Server`. It accepts no clients while the process is short of file descriptors. */
 export class NodeListener implements Listener {
   private readonly context: NodeContext;
   private readonly address: Address;
@@ -157,7 +157,7 @@ export class NodeListener implements Listener {
     if (local.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(local.host))) {
       this.local = Object.freeze(local);
     }
-    // For a socket file, `onPublished` reports this later.
+    // If the address has a socket file, `onPublished` calls `onListening` later.
     if (!hasFile(this.address)) this.events.onListening(local);
   }
 

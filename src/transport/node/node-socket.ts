@@ -30,8 +30,8 @@ export interface NodeContext {
 const owner = Symbol('rxjs-sockets.owner');
 
 /**
- * A socket that holds its NodeSocket in a property. All sockets can then share the same listener functions. Closures
- * for each socket would be the largest part of its memory.
+ * A socket that holds its NodeSocket in a property. All sockets can then share the same listener functions. If each
+ * NodeSocket had closures of its own, they would be the largest part of its memory.
  */
 interface OwnedSocket extends net.Socket {
   [owner]?: NodeSocket;
@@ -59,7 +59,7 @@ interface Tls {
 /** `securing` during the handshake of `startTls`. */
 type Layer = 'plain' | 'securing' | Tls;
 
-/** `abandoned` after this side has reset or dropped the socket: then only its close is reported. */
+/** `abandoned` after this side has reset or dropped the socket: from then on, only its close is reported. */
 type Life = 'open' | 'abandoned' | 'closed';
 
 /** The socket of a connection, on top of one `net.Socket`, with or without TLS. */
@@ -172,8 +172,8 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
           raw.off('error', ignore);
           raw.on('error', onError);
           this.attachTls(secure, isServer);
-          // After `reset`, read nothing. The socket can still be read here, because `reset` waits until this callback
-          // from OpenSSL has returned.
+          // After `reset`, read nothing. The socket can still be read here, because `reset` destroys it only in a later
+          // turn.
           if (this.life !== 'open' || this.events === undefined) return;
           this.read(this.events);
           secured();
@@ -241,7 +241,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
       return;
     }
     // TLS loses a close_notify that follows an unfinished write. A write may still be unfinished when its callback
-    // runs, so end only in a later turn.
+    // runs, so wait for a later turn before ending the socket.
     setImmediate(() => {
       this.socket.end();
     });
@@ -297,7 +297,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
 
   /** @internal */
   failed(cause: Error): void {
-    // An error that this side's reset has caused is not a failure; an error from before the reset is (C12).
+    // Only an error from before this side's reset or drop is a failure (C12).
     if (this.life === 'open') this.failure ??= cause;
     this.socket.destroy();
     // A TLS socket may report an error but never close, so report the close here.
@@ -317,7 +317,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     this.reader?.release();
     const { events, socket } = this;
     if (events === undefined) return;
-    // Deliver the chunks that Node has read but not emitted, because the socket was paused.
+    // If the socket was paused, Node may have read chunks that it has not emitted. Deliver them now.
     while (socket.readableLength > 0) {
       const rest = socket.read() as Buffer | null;
       if (rest === null) break;

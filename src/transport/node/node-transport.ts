@@ -27,7 +27,7 @@ import type {
 /** Configures {@link nodeTransport}. */
 export interface NodeTransportOptions {
   /**
-   * Whether the transport may use Node internals if no public API does the same. The transport tries each internal
+   * Whether the transport may use internals of Node for which there is no public API. The transport tests each of them
    * before use, and works without those that this version of Node lacks.
    *
    * @defaultValue `true`

@@ -7,7 +7,7 @@ import type net from 'node:net';
 export interface SocketReader {
   /** Stops reporting. The socket may continue to read. */
   stop(): void;
-  /** Stops, and releases the socket. Call this when the socket has closed, or before TLS reads from the socket. */
+  /** Stops reporting, and releases the socket. Call this when the socket has closed, or before TLS reads from it. */
   release(): void;
 }
 
@@ -15,7 +15,8 @@ export interface ReaderOwner {
   /**
    * Called once, after all chunks, when the peer has ended its stream.
    *
-   * @param hasReceived - whether any chunk arrived before the end
+   * @param hasReceived - whether any chunk arrived before the end. Only TLS needs to know, so {@link DirectReader}
+   * always passes true
    */
   ended(hasReceived: boolean): void;
 }
@@ -29,8 +30,8 @@ export interface ReadListener {
 export const listener: unique symbol = Symbol('rxjs-sockets.reader');
 
 /**
- * A socket that holds its reader in a property. This lets all sockets share the same listener functions. Separate
- * closures would take most of a reader's memory.
+ * A socket that holds its reader in a property. This lets all sockets share the same listener functions. If each reader
+ * had closures of its own, they would make up most of its memory.
  */
 export interface ReadSocket extends net.Socket {
   [listener]?: ReadListener;

@@ -1,8 +1,9 @@
 import type net from 'node:net';
 
 /**
- * Resets a TCP socket, and closes any other, but not while libuv is sending the FIN. Such a reset would fail with EINVAL,
- * and no `'close'` would follow. Usually the kernel takes the FIN within one turn.
+ * Resets a TCP socket, and closes any other socket. While libuv is sending the FIN of a TCP socket, a reset would fail
+ * with EINVAL, and no `'close'` would follow. So this function waits for the FIN first. Usually the kernel takes it
+ * within one turn.
  *
  * @param raw - the socket without TLS
  * @param socket - `raw`, or the TLS socket on top of it
@@ -17,7 +18,8 @@ export function resetSocket(raw: net.Socket, socket: net.Socket, patience = 2): 
     });
     return;
   }
-  // If both sides have finished, the peer has everything, so no reset is needed.
+  // If the FIN is still unfinished, a reset would fail. If both sides have finished, the peer has everything, so no
+  // reset is needed.
   if (isTcp && (!isEnding || (socket.writableFinished && !socket.readableEnded))) raw.resetAndDestroy();
   socket.destroy();
   raw.destroy();

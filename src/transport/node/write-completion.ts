@@ -9,7 +9,7 @@ export class WriteCompletion {
   /** The number of the last write to wait for; 0 for none. */
   private awaited = 0;
 
-  /** @param onDrain - called after `awaitDrain`, when every write up to then has finished */
+  /** @param onDrain - called when every write that began before the last call of `awaitDrain` has finished */
   constructor(onDrain: () => void) {
     this.callback = (error) => {
       this.finished++;

@@ -3,13 +3,13 @@
  * forge such a FIN (T5). Node reports `'end'`, as for a complete stream.
  *
  * **How**: after a close_notify, libuv is still reading the socket below TLS. After a FIN, libuv has stopped. When Node
- * reports the end, in `push(null)`, the library calls `readStart` of `tlsSocket._handle._parent`. Its return value
- * shows whether libuv was already reading.
+ * reports the end, in `push(null)`, the library calls `readStart` of `tlsSocket._handle._parent`. The return value of
+ * `readStart` shows whether libuv was already reading.
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26).
  *
  * **Check**: right after the handshake and with each chunk, libuv is certainly reading. The result at the end counts
- * only if `readStart` has shown this at least once, because on some runtimes it always returns the same value.
+ * only if `readStart` has shown this at least once, because on some runtimes `readStart` always returns the same value.
  *
  * **Without it**: every end counts as a close_notify, as in plain Node.
  */

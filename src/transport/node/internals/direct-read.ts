@@ -1,6 +1,6 @@
 /**
  * **Purpose**: reads into the library's own memory. Node allocates 64 KiB for each chunk, and passes the chunk through
- * a stream. That takes more time than the library itself.
+ * a stream. That takes more time than the library's own work.
  *
  * **How**: accepted sockets lack the option `onread` of `net.connect`. So this file does what that option does: it sets
  * the three properties of the socket whose keys are the symbols `kBuffer`, `kBufferCb` and `kBufferGen`, and calls
@@ -18,7 +18,8 @@ export interface DirectRead {
   /**
    * Makes `socket`, which is connected and paused, read into `memory`.
    *
-   * @param onRead - called on the socket after each read, with the number of bytes at the start of `memory`
+   * @param onRead - called on the socket after each read. The received bytes are the first `count` bytes of the
+   * `memory` that `onRead` is given
    * @returns false if that is not possible; the socket is then unchanged
    */
   start(

@@ -7,7 +7,8 @@
  *
  * **Check**: at each use.
  *
- * **Without it**: `socket.writableLength`, which counts a write in full until the kernel has taken all of it.
+ * **Without it**: the library uses `socket.writableLength`, which counts a write in full until the kernel has taken all
+ * of it.
  */
 import type net from 'node:net';
 

@@ -71,8 +71,8 @@ function checkIdentity({ key, cert, privateKeyIdentifier }: Options): void {
 }
 
 /**
- * Rejects anything but certificates. OpenSSL would skip other text, and Node would replace an empty text by its own
- * list of authorities.
+ * Rejects anything but certificates. OpenSSL would skip other text, and Node would replace an empty text with its
+ * own list of authorities.
  */
 function checkAuthorities(ca: unknown): void {
   if (ca === undefined) return;

@@ -9,8 +9,8 @@ import { handshakeError } from './tls-errors.js';
 /**
  * Performs a client's handshake over a connected socket. If the handshake takes too long, the caller destroys `raw`.
  *
- * @param dialled - the certificate must be valid for the host of this address, unless the options have a `servername`
- * or a `host`
+ * @param dialled - the dialled address. The certificate must be valid for its host, unless the options have a
+ * `servername` or a `host`
  * @param action - the start of error messages
  */
 export function secureClient(

@@ -41,7 +41,7 @@ export class TlsAcceptor {
   /**
    * Performs a handshake over `raw`. If the handshake takes too long, the caller destroys `raw`.
    *
-   * @param server - the result of `prepare`. If omitted, `prepare` is called here, and `events` reports its error
+   * @param server - the result of `prepare`. If omitted, `prepare` is called here, and `events` receives its error
    */
   secure(raw: net.Socket, remote: Address, events: HandshakeEvents, server?: tls.Server): void {
     this.underWay.set(raw, {

@@ -6,7 +6,7 @@ import { secureClient } from './client-handshake.js';
 import type { HandshakeEvents } from './handshake.js';
 import type { TlsAcceptors } from './server-handshakes.js';
 
-/** The socket must no longer have a reader. */
+/** Starts the handshake on `raw`, which must no longer have a reader. */
 export type TlsStarter = (raw: net.Socket, remote: Address, events: HandshakeEvents) => void;
 
 /** Whether this end is the TLS server: it has accepted the connection, or `isServer` is true (T10). */

@@ -10,7 +10,7 @@ export function tlsError(cause: unknown, action: string, address?: Address): Soc
   return isSystem ? systemError(cause, action, address) : handshakeError(cause, action, address);
 }
 
-/** Converts an error from a handshake. It always becomes `ERR_TLS`, even if the network has failed. */
+/** Converts an error from a handshake. Even an error of the network becomes `ERR_TLS`; a `SocketError` is unchanged. */
 export function handshakeError(cause: unknown, action = 'the TLS handshake failed', address?: Address): SocketError {
   if (cause instanceof SocketError) return cause;
   return new SocketError('ERR_TLS', `${action}: ${detailOf(cause)}`, { address, cause });

@@ -15,9 +15,10 @@ export function isShortage(cause: unknown): boolean {
 /**
  * Takes the lock called `key`. The lock is an abstract unix socket, so the kernel releases it when its holder dies.
  * Abstract sockets exist only on Linux, are separate in each network namespace, and may be forbidden by a security
- * module. If they are not available, this function returns a lock that locks nothing.
+ * module. If they are not available, this function locks nothing.
  *
- * @returns a function that releases the lock; `undefined` if another process, or this one, already holds it
+ * @returns a function that releases the lock (if there is one); `undefined` if another process, or this one, already
+ * holds it
  */
 export async function tryLock(key: string): Promise<Unlock | undefined> {
   if (process.platform !== 'linux') return nothing;

@@ -12,8 +12,8 @@ import type { UnixAddress } from './socket-path.js';
 const used = new WeakSet<object>();
 
 /**
- * Makes `server` listen on a socket that this process was started with. When the server closes, the socket is closed,
- * too. A second call with the same `owner` fails, because the descriptor may refer to a different file by that time.
+ * Makes `server` listen on a socket that this process was started with. Closing the server also closes the socket. A
+ * second call with the same `owner` fails, because the descriptor may refer to a different file by that time.
  *
  * @param owner - the same object each time the same server listens
  * @throws the reason, if the server cannot listen on the socket

@@ -19,9 +19,9 @@ const nameOnly = 0o10000000;
 const longestSocketPath = isLinux ? maxPathBytes : 103;
 
 /**
- * A folder that stays the same even if its path is renamed or replaced, or if the process changes its working folder.
- * On Linux, the folder is kept open, and its entries are accessed through `/proc/self/fd`. This also makes their paths
- * short. On other systems, only the absolute path is kept.
+ * A folder that stays the same even if the process changes its working folder. On Linux, it also stays the same if its
+ * path is renamed or replaced: the folder is kept open, and its entries are accessed through `/proc/self/fd`. This also
+ * makes their paths short. On other systems, only the absolute path is kept.
  */
 export class PinnedDirectory {
   /** The path to use: through `/proc/self/fd`, if possible. */
@@ -49,13 +49,13 @@ export class PinnedDirectory {
     return new PinnedDirectory(`${absolute}.`, absolute, given, cwd, 0);
   }
 
-  /** The path of an entry may have any length. */
+  /** Returns the path of an entry. The path may have any length. */
   entry(name: string): string {
     return `${this.path}/${name}`;
   }
 
   /**
-   * Returns a path of an entry that is short enough for a socket. Use the path at once, because `chdir` may make it
+   * Returns a path to an entry. The path is short enough for a socket. Use it at once, because `chdir` may make it
    * invalid.
    */
   socketPath(name: string): string {
@@ -91,7 +91,7 @@ export class PinnedDirectory {
     try {
       rmdirSync(this.entry(name));
     } catch {
-      // It is not empty, so it stays.
+      // The folder is not empty, so it stays.
     }
   }
 
@@ -128,7 +128,8 @@ function pinned(path: string, flags: number): number | undefined {
 
 /** Whether `path` exists and may be used. Node's permission model checks the text of a path, not its target. */
 function isAllowed(path: string): boolean {
-  // Only a process that was started with `--permission` has this property. In such a process `existsSync` would throw.
+  // Only a process that was started with `--permission` has this property. In such a process, `existsSync` would throw
+  // for a forbidden path.
   const { permission } = process as Partial<Pick<NodeJS.Process, 'permission'>>;
   if (permission !== undefined && !(permission.has('fs.read', path) && permission.has('fs.write', path))) return false;
   return existsSync(path);

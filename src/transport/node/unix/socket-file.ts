@@ -68,8 +68,8 @@ class Claim {
     if (!place.isFree()) await this.findStale();
     const shelterName = `.${unguessable()}`;
     const shelter = place.attempt('make a private folder beside the file', () => place.folder.makePrivate(shelterName));
-    // Node unlinks the bound name when it closes the server, so no other file may ever have that name. `ss` shows the
-    // bound name, so the bound name starts with the published name if that is short.
+    // Node unlinks the bound name when it closes the server, so no other file may ever have that name. The tool `ss`
+    // shows the bound name, so the bound name starts with the published name if the published name is short.
     const bound = Buffer.byteLength(place.name) > 60 ? unguessable() : `${place.name}.${unguessable()}`;
     try {
       const binding = this.bind(shelter, bound, listen);
@@ -187,7 +187,7 @@ function release(place: SocketPath, made: BigIntStats): void {
     // The listening socket keeps the file's inode in use, so no other file can have the same inode number.
     if (isSameFile(look(place.path), made)) unlinkSync(place.path);
   } catch {
-    // The file stays, and becomes stale when the server closes. The next server replaces it.
+    // The file stays, and becomes stale when the server closes. The next server can replace it.
   }
   place.folder.close();
 }

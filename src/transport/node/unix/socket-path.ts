@@ -16,7 +16,7 @@ const longestTurmoil = 10_000;
 export class SocketPath {
   readonly folder: PinnedDirectory;
   readonly name: string;
-  /** The path for functions that accept any length. */
+  /** The path for functions that accept paths of any length. */
   readonly path: string;
   private readonly address: UnixAddress;
   private readonly deadline = performance.now() + longestTurmoil;
@@ -34,7 +34,10 @@ export class SocketPath {
     return this.attempt('examine the path', () => look(this.path)) === undefined;
   }
 
-  /** Returns the stale socket file at the path, if there is one. Throws if any other file is at the path. */
+  /**
+   * Returns the stale socket file at the path, if there is one. Throws if any other file is at the path. If `stale` is
+   * `'fail'`, throws if any file is at the path.
+   */
   async findStale(stale: 'replace' | 'fail', signal: AbortSignal): Promise<BigIntStats | undefined> {
     while (performance.now() < this.deadline) {
       const found = this.attempt('examine the path', () => look(this.path));
@@ -99,8 +102,8 @@ export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): bo
 
 /**
  * Whether both are the same file, even if inode numbers are reused. The `mtime` of a socket file is the time of its
- * creation, so a file that reuses the number has a later `mtime`. A rename would change `ctime`, and some file systems
- * lack `birthtime`.
+ * creation, so a file that reuses the number has a later `mtime`. The other times cannot be used: a rename changes
+ * `ctime`, and some file systems lack `birthtime`.
  */
 export function isSameBirth(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return isSameFile(one, other) && one?.mtimeNs === other.mtimeNs;
