@@ -93,7 +93,7 @@ describe.each(crossings)('relay of connections from %s to %s', (_from, _to, from
     const up = randomBytes(3_000_000);
     const down = randomBytes(1_000_000);
     const got = { up: [] as Buffer[], down: [] as Buffer[] };
-    // The far side is held until all buffers are full.
+    // The far side is held until all of `down` has arrived, so that the buffers for `up` fill up.
     const hold = other.far.bytes.hold();
     other.far.bytes.subscribe({ next: (chunk) => got.up.push(chunk), error: () => undefined });
     one.near.bytes.subscribe({ next: (chunk) => got.down.push(chunk), error: () => undefined });

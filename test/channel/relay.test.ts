@@ -211,7 +211,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     }
     server.end();
     await until(() => back.bytes.closed);
-    // Far more than the kernel's buffers hold.
+    // The client sends far more than the kernel's buffers hold.
     await new Promise<void>((resolve) => client.end(Buffer.alloc(20_000_000, 'x'), resolve));
     expect((await readAll(client)).equals(Buffer.alloc(length, 'r'))).toBe(true);
     expect(await relayed.end()).toBe('complete');

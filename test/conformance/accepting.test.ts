@@ -87,7 +87,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
       server.incidents.subscribe((error) => failures.push(error));
       const doomed = await Puppet.start();
       const hold = server.hold();
-      // Before they are accepted, one client resets its connection, and the process of a second client is killed.
+      // Two clients end before they are accepted: one aborts its connection, and the process of the other is killed.
       const reset = await doomed.connect(address);
       await doomed.write(reset, 10);
       if (place.name === 'tcp') await doomed.reset(reset);
@@ -98,7 +98,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
       await settled();
       hold.release();
       await firstValueFrom(arrivals.pipe(take(3), toArray()));
-      // After they are accepted, two clients are killed. The server reads from one and sends to the other.
+      // Two more clients are killed after they are accepted. The server reads from one and sends to the other.
       const other = await Puppet.start();
       const ids = [await other.connect(address), await other.connect(address)];
       const emitted = await firstValueFrom(arrivals.pipe(take(5), toArray()));
@@ -121,7 +121,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
     });
   });
 
-  it('S4: after hundreds of clients have connected and left at once, no connection is left', async () => {
+  it('S4: hundreds of clients that connect and disconnect at the same time leave no connection behind', async () => {
     const { server, address } = await serverAt(place, ({ data }) => data.subscribe({ error: () => undefined }), {
       halfOpen: false,
     });

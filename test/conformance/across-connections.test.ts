@@ -86,7 +86,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     accepted[0]!.pause();
     const count = 6_000;
     const line = (i: number): string => `${String(i)} ${'x'.repeat(1_000)}`;
-    // More than the kernel takes.
+    // The client sends more than the kernel takes.
     for (let i = 0; i < count; i++) {
       client.data.next(line(i));
       if (i % 50 === 0 && i < 3_000) await turns(1);
@@ -105,12 +105,12 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     accepted[1]!.end();
   });
 
-  it('K12: no byte is sent twice if the server ends in the middle of a value', async () => {
+  it('K12: if the server sends its FIN in the middle of a value, no byte is sent twice', async () => {
     const { client, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
     accepted[0]!.pause();
     const count = 5_000;
     for (let i = 0; i < count; i++) client.data.next(`${i} ${'y'.repeat(1_000)}`);
-    // The server's FIN ends this side, too.
+    // When the server's FIN arrives, the client ends its side as well.
     accepted[0]!.end();
     const firstRead = readAll(accepted[0]!);
     await until(() => accepted.length === 2);
@@ -186,7 +186,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
   it('K4: when a connection ends, its unfinished frame is discarded, and the decoder of a view starts anew', async () => {
     let served = 0;
     const { client } = await dialling(place, {}, (socket) => {
-      // If the client kept the unfinished frame, it would decode the next connection wrongly.
+      // If the client kept the unfinished frame, it would decode the bytes of the next connection wrongly.
       socket.end(served++ < 3 ? Buffer.from([0, 0, 0, 2, 65, 65, 0, 0, 0, 9, 66]) : Buffer.from([0, 0, 0, 1, 67]));
     });
     const view = client.data.framed(lengthPrefixed());
@@ -194,7 +194,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(got.map(String)).toEqual(['AA', 'AA', 'AA', 'C']);
   });
 
-  it('K17: a bad frame ends its connection, and `data` continues with the next one', async () => {
+  it('K17: a bad frame ends its connection, and `data` continues with the next connection', async () => {
     let served = 0;
     const { client, states } = await dialling(place, { codec: lengthPrefixed() }, (socket) => {
       const wrong = ++served < 3 ? [0xff, 0xff, 0xff, 0xff, 1, 2] : [];
@@ -297,7 +297,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     await until(() => accepted.length === 2);
     await turns(500);
     for (const state of states.values) if (state.status === 'connected') sizes.push(state.connection.stats.bytesRead);
-    // At the limit the client stops reading, so it does not notice the end of that connection, and does not redial.
+    // At the limit the client stops reading. So it does not notice that its connection has ended, and does not redial.
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(65_536 * 3);
     expect(accepted.length).toBeLessThanOrEqual(3);
     const before = accepted.length;

@@ -63,7 +63,7 @@ const bad = '{"id":1}\n{"id":2}\n{"id":3}\nnonsense\n{"id":4}\n';
 const answers = [1, 2, 3].map((id) => `{"answer":${id}}\n`).join('');
 const errorAnswer = '{"error":"ERR_FRAME_INVALID"}\n';
 
-/** `complains` says whether the handler also answers the error. */
+/** `complains`: whether the handler answers a bad frame with an error message. */
 const forms: readonly (readonly [name: string, handler: Handler, complains: boolean])[] = [
   [
     'a plain subscriber',
@@ -122,7 +122,7 @@ const forms: readonly (readonly [name: string, handler: Handler, complains: bool
 
 describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad frame on %s', (_name, place) => {
   describe.each(forms)('read by %s', (_kind, handler, complains) => {
-    it.each(['one packet', 'single bytes'])('D3: requests before a bad frame are answered, sent as %s', async (how) => {
+    it.each(['one packet', 'single bytes'])('D3: requests sent as %s before a bad frame are answered', async (how) => {
       const { address, outcomes, incidents } = await serving(place, handler);
       const peer = await peerAt(place, address);
       if (how === 'one packet') peer.write(bad);
@@ -253,7 +253,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toEqual([]);
     });
 
-    it('C12: `destroy` in the error handler does not change the reported error, but aborts at once', async () => {
+    it('C12: `destroy` in the error handler does not change the reported error, but aborts the connection at once', async () => {
       const { address, outcomes, incidents } = await serving(place, (connection) => {
         const { data } = connection;
         data.subscribe({

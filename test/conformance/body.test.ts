@@ -25,7 +25,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     return { near: near as Lines, peer };
   }
 
-  it.each(['at once', 'byte by byte'])('C26: emits exactly `size` bytes when they arrive %s', async (how) => {
+  it.each(['at once', 'byte by byte'])('C26: a body emits exactly `size` bytes when they arrive %s', async (how) => {
     const { near, peer } = await opened();
     const text = 'head\n0123456789next\n';
     if (how === 'at once') peer.write(text);
@@ -46,7 +46,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.data)).toBe('next');
   });
 
-  it('C26: a reader may unsubscribe, and the next subscriber gets the rest of the body', async () => {
+  it('C26: if a reader unsubscribes, the next subscriber gets the rest of the body', async () => {
     const { near, peer } = await opened();
     const body = near.bytes.body(6);
     peer.write('abc');

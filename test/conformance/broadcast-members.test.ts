@@ -65,7 +65,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     }
   });
 
-  it('B5: a connection that joins after `complete` or `error` is completed or destroyed', async () => {
+  it('B5: a connection that joins after `complete` is completed, and one that joins after `error` is destroyed', async () => {
     const { near, peers } = await members(place, 2);
     const done = new Broadcast();
     done.complete();
@@ -110,7 +110,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
 });
 
 describe('a Broadcast', () => {
-  it('B1: can have members on several transports at once', async () => {
+  it('B1: a Broadcast can have members on several transports at once', async () => {
     const own = memory();
     const sides = await Promise.all([tcp, unix, own].map((place) => members(place, 2, { codec: lines() })));
     const news = new Broadcast(lines());
@@ -164,7 +164,7 @@ describe('a Broadcast', () => {
     },
   );
 
-  it('B4: keeps no reference to a connection that has left', async () => {
+  it('B4: a Broadcast keeps no reference to a connection that has left', async () => {
     const news = new Broadcast();
     const left: WeakRef<Connection>[] = [];
     const memberships: WeakRef<Subscription>[] = [];
@@ -200,7 +200,7 @@ describe('a Broadcast', () => {
     expect(() => new Broadcast().join({} as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
 
-  it('B1: a member on a different transport that joins late in a turn gets only the values sent afterwards', async () => {
+  it('B1: if a member on a different transport joins late in a turn, it gets only the values sent afterwards', async () => {
     const own = memory();
     const a = await members(tcp, 1);
     const b = await members(own, 1);

@@ -155,7 +155,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     for (const connection of near) connection.destroy();
   });
 
-  it('B2: encodes each value once, for any number of members', async () => {
+  it('B2: a Broadcast encodes each value once, for any number of members', async () => {
     const { near, peers } = await members(place, 20);
     const { codec, count } = counting();
     const news = new Broadcast(codec);
@@ -189,7 +189,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     const value = 'x'.repeat(10_000);
     let sent = 0;
     let most = 0;
-    // The loop continues only while the slow member does not delay the others.
+    // Each round ends when the others have sent everything. So the slow member must not delay them.
     while (news.size === 4) {
       news.next(value);
       sent += value.length;
@@ -235,7 +235,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(news.size).toBe(2);
   });
 
-  it('B1: a value sent when a member fails in the middle of a flush reaches all other members', async () => {
+  it('B1: if a member fails in the middle of a flush, a value sent at that moment reaches all other members', async () => {
     const { near, peers, address } = await members(place, 2, { maxBuffered: 100_000 });
     const slow = await slowMember(place, address, near);
     const news = new Broadcast();

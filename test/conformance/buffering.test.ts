@@ -185,7 +185,7 @@ describe.each(places)('buffered values, over $name', (place) => {
     do {
       fill(near.data, 101_000);
       await turns(3);
-      // In memory, a timer reports that bytes were taken. A timer that is set later fires after it.
+      // In memory, a timer reports that bytes were taken. This timer is set later, so it fires after that one.
       await new Promise((resolve) => setTimeout(resolve, 2));
     } while (changes.values.at(-1) === true);
     const before = changes.values.length;

@@ -99,7 +99,7 @@ describe.each(named([tcp, memory()]))('a client of a listener with a full queue 
     await settled();
     expect(statuses(recording)).toEqual(['connecting']);
     subscription.unsubscribe();
-    // TCP notices when it repeats the SYN, after a second.
+    // A TCP client notices this only when it repeats the SYN, after a second.
     expect(await recording.end()).toMatchObject({ code: 'ECONNREFUSED' });
     expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
   });

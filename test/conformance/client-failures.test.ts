@@ -180,7 +180,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(statuses(recording)).toEqual(['connecting', 'connected', 'disconnected']);
   });
 
-  it('C8: `data.error()` while the client connects ends every subscription with ERR_CLOSED and the reason as `cause`', async () => {
+  it('C8: while the client connects, `data.error()` ends every subscription with ERR_CLOSED and the reason as `cause`', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     const recording = watch(client);
@@ -277,7 +277,7 @@ describe('a client of a name with several addresses', () => {
     expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
   });
 
-  it('K16: connects to the first address that answers', async () => {
+  it('K16: the client connects to the first address that answers', async () => {
     const { address, accepted } = await accepting(tcp);
     const { port } = address as Address & { transport: 'tcp' };
     const names = lookUp('several.test');

@@ -13,7 +13,7 @@ import { accepting, echo, statuses, whenConnected } from '../support/client/dial
 describe.each(named(places))('a client on %s', (_name, place) => {
   const dial = dialler(place);
 
-  it('K1: dials nothing before it has a subscriber', async () => {
+  it('K1: a client dials nothing before it has a subscriber', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     client.data.next('early');
@@ -29,7 +29,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   it.each([
     ['its states', (client: Client<Buffer, string>) => client.subscribe()],
     ['its data', (client: Client<Buffer, string>) => client.data.subscribe()],
-  ])('K1: dials on a subscription to %s, and closes when it is unsubscribed', async (_what, subscribe) => {
+  ])('K1: a client dials on a subscription to %s, and closes when the subscription ends', async (_what, subscribe) => {
     const { address, accepted } = await accepting(place);
     const client = dial<Buffer, string>(address);
     const subscription = subscribe(client);
@@ -57,7 +57,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     for (const recording of data) recording.subscription.unsubscribe();
   });
 
-  it('K1: closes only when the last subscriber leaves', async () => {
+  it('K1: a client closes its connection only when the last subscriber leaves', async () => {
     const { address, accepted } = await accepting(place, (connection) => echo(connection));
     const client = dial(address, { codec: lines() });
     const watching = client.subscribe();

@@ -15,7 +15,7 @@ const codec = lines();
 const reply = Buffer.alloc(4 << 20, 'r');
 
 describe.each(ends)('close(), $name', ({ pair }) => {
-  it('C11: flushes the sent values, sends the FIN, and resolves once the peer has finished', async () => {
+  it('C11: close() flushes the sent values, sends the FIN, and resolves once the peer has finished', async () => {
     const { near, far } = await pair({ halfOpen: false });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -28,7 +28,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesWritten: reply.length });
   });
 
-  it('C11: unread input is read and discarded, so the complete reply arrives', async () => {
+  it('C11: close() reads and discards the remaining input, so the complete reply arrives', async () => {
     const { near, far } = await pair({ maxBuffered: 1 << 26, halfOpen: true });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -42,7 +42,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 8 << 20 });
   });
 
-  it('C11: a subscriber that does not hold the channel gets everything until the FIN', async () => {
+  it('C11: after close() is called, a subscriber that does not hold the channel gets everything until the FIN', async () => {
     const { near, far } = await pair({ codec, halfOpen: true });
     const here = record(near.data);
     const there = record(far.data);
@@ -138,7 +138,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     near.data.next(Buffer.alloc(120_000));
     await near.close();
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
-    // The kernel still delivers everything that it has, with the FIN.
+    // The kernel still delivers everything that it was given, and the FIN.
     hold.release();
     expect(await there.end()).toBe('complete');
     expect(Buffer.concat(there.values).length).toBe(120_000);
@@ -217,7 +217,7 @@ describe.each(realPlaces)('close(), against node:net over $name', (place) => {
   });
 
   it('C11: a plain client that never ends its side gets everything sent, and is cut off at closeTimeout', async () => {
-    // On a busy machine the reply may take this long, and bytes not sent within closeTimeout are lost.
+    // `closeTimeout` is long, because a busy machine may take long to send the reply. Bytes not sent by then are lost.
     const { near, raw } = await acceptedAt(place, { closeTimeout: 1_000 });
     near.data.next(reply);
     const received = readAll(raw);

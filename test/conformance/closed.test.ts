@@ -162,7 +162,7 @@ describe.each(places)('closed, over $name', (place) => {
     expect([recording.values, recording.endings]).toEqual([['unread'], ['complete']]);
   });
 
-  it('C12: closed reports the end of a dialled connection, whether its subscribers leave or its server destroys it', async () => {
+  it('C12: closed reports the end of a dialled connection, whether the subscribers of the client leave or the server destroys it', async () => {
     const arrived: Connection[] = [];
     const { address } = await serverAt(place, (connection) => {
       arrived.push(connection);
@@ -202,7 +202,7 @@ describe('closed, with a scripted kernel', () => {
   });
 });
 
-/** Connects two half-open ends. Only the near end has the options, and the far end reads nothing. */
+/** Connects two half-open ends. Only the near end gets `options`. The far end reads nothing. */
 async function pairOf(place: Place, options: Way['options']): Promise<Pair> {
   const arrived: Connection<string, string>[] = [];
   const { address } = await serverAt<string, string>(place, (far) => arrived.push(far), { codec, halfOpen: true });
@@ -212,7 +212,7 @@ async function pairOf(place: Place, options: Way['options']): Promise<Pair> {
 }
 
 describe.each(realPlaces)('closed, against node:net over $name', (place) => {
-  it('C12: reports finished if a plain client and this side both end cleanly', async () => {
+  it('C12: closed reports `finished` if a plain client and this side both end cleanly', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const ending = record(near.closed);
     raw.end('a\n');
@@ -224,7 +224,7 @@ describe.each(realPlaces)('closed, against node:net over $name', (place) => {
   });
 
   it.each([true, false])(
-    'C12: reports failed with ECONNRESET if a plain client resets; with a subscriber: %s',
+    'C12: closed reports `failed` with ECONNRESET if a plain client resets; with a subscriber: %s',
     async (yes) => {
       const { near, raw } = await acceptedAt(place, { codec });
       if (yes) record(near.data);
@@ -237,7 +237,7 @@ describe.each(realPlaces)('closed, against node:net over $name', (place) => {
     },
   );
 
-  it('C12: reports failed if a plain client closes while this side still writes', async () => {
+  it('C12: closed reports `failed` if a plain client closes while this side still writes', async () => {
     const { near, raw } = await acceptedAt(place);
     const ending = record(near.closed);
     raw.destroy();

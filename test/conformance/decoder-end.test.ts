@@ -12,7 +12,7 @@ import { turns } from '../support/scheduling/event-loop.js';
 
 type Options = ListenOptions<string, string> & ConnectOptions<string, string>;
 
-/** A codec of messages with several lines, ended by a dot. Its decoder calls `end` at the end of the stream. */
+/** A codec of lines. A line with a dot ends a mail. At the end of the stream, `end` gets the lines of an open mail. */
 function mails(end: (open: readonly string[]) => string | undefined, counts = { ends: 0 }): Codec<string> {
   return {
     decoder: () => {
@@ -154,7 +154,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(received.values).toHaveLength(5_000);
   });
 
-  it('D4: bytes left after the last value are still ERR_FRAME_TRUNCATED', async () => {
+  it('D4: bytes that are left after the last value cause ERR_FRAME_TRUNCATED', async () => {
     const { near, raw } = await make({ codec: appending('last') });
     const received = record(near.data);
     raw.end('a\nunfinished');
@@ -236,7 +236,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'a client over %s with reconnect',
   (_n, place) => {
-    /** Connects to a server that sends one of `streams` on each connection, then finishes. */
+    /** Connects to a server that ends each connection after one of `streams`, and keeps the last connection open. */
     async function dialling(place: Place, codec: Codec<string>, streams: string[]) {
       const address = await rawServer(place, (socket) => {
         const stream = streams.shift();
@@ -257,7 +257,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       return { states, data };
     }
 
-    it('K4: drops the unfinished message of the old connection, like an unfinished frame', async () => {
+    it('K4: the client drops the unfinished message of the old connection, like an unfinished frame', async () => {
       const { states, data } = await dialling(place, mails(truncated), ['a\n', 'b\nunfin', '.\n']);
       expect(await data.count(4)).toEqual(['a', 'b', '.', 'the last']);
       const ends = states.values.flatMap((state) => (state.status === 'disconnected' ? [state.error] : []));
@@ -265,7 +265,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(data.endings).toEqual([]);
     });
 
-    it('D4: emits the last values of each connection before the values of the next connection', async () => {
+    it('D4: `data` emits the last values of each connection before the values of the next connection', async () => {
       const { data } = await dialling(place, appending('x', 'y'), ['a\n', 'b\n']);
       expect(await data.count(7)).toEqual(['a', 'x', 'y', 'b', 'x', 'y', 'the last']);
     });

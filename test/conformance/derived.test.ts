@@ -141,7 +141,7 @@ describe.each(places)('derived Flows, over $name', (place) => {
     expect(recording.values).toEqual(['a']);
   });
 
-  it('F6: a `for await` loop over a derived Flow leaves the values after a break in the Flow', async () => {
+  it('F6: after a break out of a `for await` loop over a derived Flow, the remaining values stay in the Flow', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['1', 'x', '2', '3']) far.data.next(line);
     const numbers = near.data.pipe(

@@ -46,7 +46,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
           for (let n = 0; n < 60; n++) yield await Promise.resolve(long);
         },
       ],
-    ])('S7: a slow reader gets all of a reply in progress from %s', async (_kind, handler) => {
+    ])('S7: a slow reader gets all of a reply from %s, even if a shutdown begins during it', async (_kind, handler) => {
       const { server, address, outcomes } = await serving(place, handler);
       const raw = await rawClient(address);
       let size = 0;

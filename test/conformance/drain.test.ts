@@ -87,7 +87,7 @@ const forms: readonly Form[] = [
 
 describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain on %s', (_name, place) => {
   it.each(forms)(
-    'S7: all requests that have already been received are answered, by %s',
+    'S7: all requests that were received before the shutdown are answered, by %s',
     async (kind, handler, atOnce) => {
       const gate = new Gate();
       const { server, address, outcomes, incidents } = await serving(place, handler(gate));

@@ -9,7 +9,7 @@ import { until } from '../support/scheduling/event-loop.js';
 const long = 'x'.repeat(40_000);
 
 describe.each(places)('an encoder that sends, over $name', (place) => {
-  it('C1: a value that an encoder sends during a delivery goes out on its own connection and no other', async () => {
+  it('C1: a value that an encoder sends during a delivery goes out only on the connection of that encoder', async () => {
     let send: (value: string) => void = () => undefined;
     const codec = mapCodec(
       lines(),

@@ -164,7 +164,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       });
     });
 
-    it('C23: an event loop busy longer than closeTimeout right after close() does not cut off the peer', async () => {
+    it('C23: if the event loop is busy for longer than closeTimeout right after close(), the peer is not cut off', async () => {
       for (const busy of [105, 112, 160, 350]) {
         const { near, raw } = await acceptedAt<string, string>(place, { codec: lines(), closeTimeout: 100 });
         raw.resume();
@@ -177,7 +177,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       }
     });
 
-    it('C23: an event loop busy longer than the deadline of a shutdown does not cut off the peer', async () => {
+    it('C23: if the event loop is busy for longer than the deadline of a shutdown, the peer is not cut off', async () => {
       const server = listen<string, string>(await place.address(), { codec: lines() });
       const outcomes = record(server.pipe(serve(({ data }) => data)));
       onTestFinished(() => outcomes.subscription.unsubscribe());

@@ -180,7 +180,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     const hold = near.data.hold();
     let size = 0;
     const recording = record(near.data, (chunk) => (size += chunk.length));
-    // This is one byte over the read-ahead limit. If Node reads by itself, it reads the rest even while paused.
+    // One byte over the read-ahead limit stops the reading. If Node reads by itself, it still reads the 1,000 bytes.
     raw.write(Buffer.alloc(65_537));
     await until(() => near.stats.bytesRead === 65_537);
     raw.write(Buffer.alloc(1_000));

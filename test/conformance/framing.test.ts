@@ -54,7 +54,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(framed?.values.map(String)).toEqual(['abc']);
   });
 
-  it('A5: a codec that fails to make a decoder throws at once, before anything is read or dialled', async () => {
+  it('A5: if a codec fails to make a decoder, `framed` and `connect` throw at once, and nothing is read or dialled', async () => {
     const { near } = await pairAt(place);
     const broken: Codec<string> = {
       ...lines(),
@@ -66,7 +66,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(() => connect(near.remote, { ...place.options, codec: broken })).toThrow('no decoder');
   });
 
-  it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: the framing can change for input in pieces of %d bytes', async (size) => {
+  it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: the framing can change if %d bytes arrive at a time', async (size) => {
     const { near, far } = await pairAt(place);
     const got: string[] = [];
     const serve = async (): Promise<void> => {
@@ -156,7 +156,7 @@ describe.each(places)('framing, over $name', (place) => {
 });
 
 describe.each(realPlaces)('framing, against node:net over $name', (place) => {
-  it('C13: the framing of a plain client changes in mid-stream, within one write', async () => {
+  it('C13: the framing can change in the middle of one write of a plain client', async () => {
     const { near, raw } = await acceptedAt(place);
     const got: string[] = [];
     const header = near.bytes.framed(lines()).subscribe((line) => {

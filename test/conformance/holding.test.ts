@@ -141,7 +141,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     ]);
   });
 
-  it('F3: holding stops reading at 65,536 bytes and the current chunk, and release resumes the reading', async () => {
+  it('F3: while the Flow is held, reading stops after 65,536 bytes and the current chunk, and release resumes it', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const sent = Buffer.alloc(1 << 24, 'x');
     let size = 0;
@@ -181,7 +181,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
 });
 
 describe.each(realPlaces)('a held Flow, against node:net over $name', (place) => {
-  it('F3: a hold stops a plain client, and all its bytes arrive after the release', async () => {
+  it('F3: a hold makes a plain client wait, and all its bytes arrive after the release', async () => {
     const { near, raw } = await acceptedAt(place);
     const hold = near.data.hold();
     let size = 0;

@@ -11,7 +11,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(places)('async iteration, over $name', (place) => {
-  it('F5: each next() emits one value, and nothing else is emitted', async () => {
+  it('F5: each next() makes the Flow emit one value, and nothing is emitted otherwise', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c']) far.data.next(line);
     far.data.complete();
@@ -59,7 +59,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     ]);
   });
 
-  it('F5: a break leaves the rest in the Flow, for the next loop or subscriber', async () => {
+  it('F5: a break leaves the remaining values in the Flow, for the next loop or subscriber', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c', 'd', 'e']) far.data.next(line);
     far.data.complete();
@@ -105,7 +105,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     await recording.count(1);
   });
 
-  it('F5: the next() that reaches the error throws it, after the values before it', async () => {
+  it('F5: a loop gets the values before an error, then throws the error', async () => {
     const { near, far } = await pairAt(place, { codec });
     far.bytes.next(Buffer.concat([Buffer.from('a\nb\n'), Buffer.of(0xff, 0xff), Buffer.from('\nc\n')]));
     const taken: string[] = [];
@@ -137,7 +137,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(settled[1]).toEqual({ status: 'fulfilled', value: { done: true, value: undefined } });
   });
 
-  it('F5: after a throw in the loop, the rest stays in the Flow, as after a break', async () => {
+  it('F5: after a throw in the loop, the remaining values stay in the Flow, as after a break', async () => {
     const { near, far } = await pairAt(place, { codec });
     far.data.next('a');
     far.data.next('b');
@@ -241,7 +241,7 @@ describe.each(realPlaces)('async iteration, against node:net over $name', (place
     expect(taken).toEqual(sent);
   });
 
-  it('F5: a busy loop stops a plain server from sending', async () => {
+  it('F5: a loop that takes long to handle a value makes a plain server wait', async () => {
     const { near, raw } = await dialledAt(place);
     const sent = Buffer.alloc(1 << 23, 'x');
     raw.end(sent);

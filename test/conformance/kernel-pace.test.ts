@@ -58,7 +58,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     subscription.unsubscribe();
   });
 
-  it.each([1_048_576, 1_000])('C5: a fast source lets other code run, with maxBuffered %d', async (maxBuffered) => {
+  it.each([1_048_576, 1_000])('C5: other code runs despite a fast source; maxBuffered: %d', async (maxBuffered) => {
     const { near } = await scripted({ maxBuffered });
     const most = 3_000_000;
     const source = function* (): Generator<string> {
@@ -106,7 +106,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(sending.endings).toEqual(['complete']);
   });
 
-  it("C5: a failure during the flush fails sendFrom, with the channel's error", async () => {
+  it("C5: a failure while sendFrom flushes fails sendFrom with the channel's error", async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const sending = record(near.data.sendFrom(['a', 'b']));
@@ -115,7 +115,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(sending.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'enough' }]);
   });
 
-  it('C5: complete() during the flush loses nothing', async () => {
+  it('C5: complete() while sendFrom flushes loses no value', async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const sending = record(near.data.sendFrom(['a', 'b']));
@@ -219,7 +219,7 @@ describe('sending while a chunk is delivered', () => {
   it.each([
     [32_700, [32_700]],
     [48_000, [33_000, 15_000]],
-  ])('C3: %i bytes are flushed whenever more than 32,768 of them are queued', async (total, sizes) => {
+  ])('C3: %i bytes are flushed whenever more than 32,768 of them are queued, and at the end', async (total, sizes) => {
     const { near, socket } = await scripted({ codec: lines() });
     near.data.subscribe({
       next: (line) => near.data.next(line.toUpperCase()),

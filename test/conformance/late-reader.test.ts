@@ -237,7 +237,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
   });
 
   it.each(['callback', 'microtask', 'turn'] as const)(
-    'K8: a reader that subscribes again in a %s after each end gets each end once, even while the states are watched',
+    'K8: a reader that subscribes again in a %s after each completion gets each end once, even while the states are watched',
     async (when) => {
       const { address, sockets } = await greeting(place, 2);
       const client = clientOf(address);
@@ -270,7 +270,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     },
   );
 
-  describe.each(['states', 'data'] as const)('with a subscriber to its %s', (what) => {
+  describe.each(['states', 'data'] as const)('with a subscriber to the %s of the client', (what) => {
     it.each(['a callback', 'a microtask', 'a turn', 'the close'] as const)(
       'K8: values sent in %s after a FIN or a reset go out on the next connection, and on no other',
       async (when) => {

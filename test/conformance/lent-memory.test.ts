@@ -117,7 +117,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     expect(kept.map(String)).toEqual(['first', 'other']);
   });
 
-  it('F2: lines held in the middle of a chunk do not change while other sockets read', async () => {
+  it('F2: lines that wait in the middle of a chunk do not change while other sockets read', async () => {
     const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
     const all = numbered(3_000);
     const got: string[] = [];
@@ -252,7 +252,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     expect(Buffer.concat(got).equals(sent)).toBe(true);
   });
 
-  it('F3: a frame that is announced but never arrives takes no memory', async () => {
+  it('F3: no memory is reserved for a frame that is announced but never arrives', async () => {
     const { gc } = globalThis;
     if (gc === undefined) return expect.unreachable('run with --expose-gc');
     const codec = lengthPrefixed({ maxLength: 16_777_216 });

@@ -115,7 +115,7 @@ describe('the timers of a connection, in virtual time', () => {
     expect(events).toEqual(['50 client: FIN', '150 incident ERR_TIMEOUT_CLOSE', '150 failed ERR_TIMEOUT_CLOSE']);
   });
 
-  it('F1: `claimTimeout` destroys a connection without a reader on which nothing was sent', () => {
+  it('F1: `claimTimeout` destroys a connection that has no reader and on which nothing was sent', () => {
     const ends = ['incident ERR_TIMEOUT_CLAIM', 'failed ERR_TIMEOUT_CLAIM', 'client: ECONNRESET'];
     expect(run({ claimTimeout: 100 }, () => undefined)).toEqual(ends.map((what) => `100 ${what}`));
     // The time counts from the emission of the connection.
@@ -138,7 +138,7 @@ describe('the timers of a connection, in virtual time', () => {
       '150 incident ERR_TIMEOUT_CLOSE',
       '150 failed ERR_TIMEOUT_CLOSE',
     ]);
-    // While the server still sends on the connection, the check is repeated.
+    // If the sending side ends only after that time, the time counts again from the FIN.
     const later = run({ claimTimeout: 100, closeTimeout: 50 }, ({ at, connection, finishes }) => {
       at(1, () => connection().data.next('the first'));
       at(250, () => connection().data.next('the last'));
@@ -235,7 +235,7 @@ describe('limits before a connection is emitted', () => {
     expect(server.connections.size).toBe(1);
   });
 
-  it('S4: `handshakeTimeout` 0 waits without a limit', async () => {
+  it('S4: with `handshakeTimeout` 0, a server waits for the header without a limit', async () => {
     const { server, address } = await serverAt(tcp, () => undefined, { proxyProtocol, handshakeTimeout: 0 });
     const other = await serverAt(tcp, () => undefined, { proxyProtocol, handshakeTimeout: 1 });
     const patient = await rawClient(address);
@@ -256,7 +256,7 @@ describe('limits before a connection is emitted', () => {
     await until(() => server.connections.size === 2);
   });
 
-  it('S17: clients whose handshake ends while the server is held wait for the release, even more than `acceptQueue`', async () => {
+  it('S17: clients whose handshake ends while the server is held wait for the release, even if `acceptQueue` is smaller', async () => {
     const server = listen(await tcp.address(), { ...gated(tcp).options, proxyProtocol, acceptQueue: 3 });
     const incidents = record(server.incidents);
     const arrivals = new ReplaySubject<Connection>(Infinity);

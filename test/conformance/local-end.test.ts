@@ -133,7 +133,7 @@ describe('a client with a local port that reconnects', () => {
     expect(errors).toEqual([code, code, code]);
   });
 
-  it('K20: dialling fails with EADDRNOTAVAIL until an earlier connection from that port has ended', async () => {
+  it('K20: dialling fails with EADDRNOTAVAIL until an earlier connection from the same port has ended', async () => {
     const { sockets, address } = await plainServer('127.0.0.1', (socket) => socket.resume());
     const localPort = await freePort();
     const earlier = net.connect({ port: address.port, host: address.host, localAddress: from, localPort });
@@ -182,7 +182,7 @@ describe('a local address that is not available', () => {
 });
 
 describe('a client of a name', () => {
-  /** Answers lookups of `name` with the addresses of the requested family. */
+  /** Answers lookups of `name` with those of `addresses` that have the requested family. */
   function lookUp(name: string, ...addresses: string[]): { readonly asked: unknown[] } {
     const asked: unknown[] = [];
     const found = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
@@ -272,7 +272,7 @@ describe('a client of a name', () => {
     expect(ends).toMatchObject([{ family: 'IPv4' }]);
   });
 
-  it('K20: dials an IP address of that family without a lookup', async () => {
+  it('K20: with `family`, dials an IP address of that family without a lookup', async () => {
     const { ends, address } = await plainServer('::1', (socket) => socket.end().resume());
     expect(await record(connect(address, { family: 6, localAddress: '::1' })).end()).toBe('complete');
     expect(ends).toMatchObject([{ host: '::1', family: 'IPv6' }]);

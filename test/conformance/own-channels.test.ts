@@ -85,7 +85,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
       ...(reconnects ? { reconnect: { delay: 1 } } : {}),
     };
 
-    it.each(Object.keys(ends))('C5, C21: every pending operation on them ends after %s', async (how) => {
+    it.each(Object.keys(ends))('C5, C21: every pending operation on own channels ends after %s', async (how) => {
       const server = await far(place, 1);
       const { client, connections } = dial(server.address, options);
       await until(() => connections.length === 1);
@@ -172,7 +172,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     expect(returned).toBe(1);
   });
 
-  it('C5: `complete` ends only that connection, after everything the client has sent so far', async () => {
+  it('C5: `complete` of an own channel ends only its connection, after everything that the client has sent so far', async () => {
     const server = await far(place);
     const { client, connections } = dial(server.address, { reconnect: { delay: 1 } });
     await until(() => connections.length === 1);
@@ -201,7 +201,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
         const subscription = client.subscribe((state) => {
           if (state.status !== 'connected') return;
           const { connection } = state;
-          // This callback still refers to the last connection.
+          // The last connection is not marked, because this callback still refers to it.
           if (count < 19) {
             mark<object>(connection);
             mark<object>(connection.data);
@@ -242,7 +242,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
   });
 });
 
-/** Runs the steps, and checks what each connection of the server received. */
+/** Performs the actions, and checks what each connection of the server received. */
 async function interleave(place: Place, actions: readonly string[], slow: number): Promise<void> {
   const server = await far(place, slow);
   const options = { reconnect: { delay: 1 }, closeTimeout: 20, highWaterMark: 50_000 };
@@ -297,7 +297,7 @@ async function interleave(place: Place, actions: readonly string[], slow: number
     for (const line of text.split('\n').slice(0, -1)) {
       expect(line).toMatch(/^(client|feed\d+|own\d+) \d+ (x*|b|last)$/);
       const [prefix = '', count] = line.split(' ');
-      // The numbers of each source increase across the connections, so no value arrives twice.
+      // The numbers of each source must increase across the connections, so that no value arrives twice.
       expect(Number(count)).toBeGreaterThan(lastOf.get(prefix) ?? -1);
       lastOf.set(prefix, Number(count));
       if (prefix.startsWith('own')) expect(prefix).toBe(`own${at + 1}`);

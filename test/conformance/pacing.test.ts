@@ -29,7 +29,7 @@ describe.each(places)('a paced sender over $name', (place) => {
       if (received === size) break;
     }
     expect(await sent).toBe('flushed');
-    // The bound and one value (C4).
+    // At most `maxBuffered` and one value are buffered (C4).
     expect(most).toBeLessThanOrEqual(10_000 + 27_000);
   });
 

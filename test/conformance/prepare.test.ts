@@ -79,7 +79,7 @@ const forms: [string, Prepare][] = [
 ];
 
 describe.each(allRealPlaces)('a client that prepares its connections on $name', (place) => {
-  it.each(forms)('K18: if `prepare` returns %s, its values go out first on each connection', async (_, prepare) => {
+  it.each(forms)('K18: if `prepare` returns %s, all it sends goes out first on each connection', async (_, prepare) => {
     const { address, sockets, received } = await login(place);
     const { client, states } = clientOf(place, address, prepare, { reconnect: { delay: 1 } });
     client.data.next('first');
@@ -266,7 +266,7 @@ describe.each(allRealPlaces.filter(({ name }) => name === 'tcp' || name === 'tls
     expect(statuses).toEqual(['connecting', 'disconnected']);
   });
 
-  it('K18: if `prepare` only completes because the connection failed, the attempt fails', async () => {
+  it('K18: if `prepare` completes only because the connection failed, the attempt fails', async () => {
     const { address, received } = await login(place);
     let count = 0;
     const prepare: Prepare = ({ data }) => {

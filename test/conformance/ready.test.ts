@@ -260,7 +260,7 @@ describe('logging and disposal', () => {
     await server.shutdown();
   });
 
-  it('C29: a signal shuts the server down, with draining', async () => {
+  it('C29: when the signal of a server is aborted, the server drains and shuts down', async () => {
     const controller = new AbortController();
     const server = listen<string, string>({ port: 0 }, { codec: lines(), signal: controller.signal });
     let begun = false;

@@ -89,7 +89,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(received).toEqual(['first a', 'second b', 'second c']);
   });
 
-  it('K2: emits the attempts in order, each with its error', async () => {
+  it('K2: emits the states of the attempts in order, and each failure with its error', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { states, until, count } = watched(place, first.address);
@@ -300,7 +300,7 @@ describe('options of a client with reconnect', () => {
     ['reconnect.delay', { reconnect: { delay: -1 } }],
     ['reconnect.delay', { reconnect: { delay: '1s' } }],
     ['whileDisconnected', { whileDisconnected: 'wait' }],
-  ])('A5: refuses a bad %s', (name, options) => {
+  ])('A5: a bad %s is refused', (name, options) => {
     const { options: place } = memory();
     expect(() => connect('memory:nobody', { ...place, ...options })).toThrow(
       expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(name) as string }),

@@ -381,7 +381,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K10: a policy that fails or completes while it waits ends the client', () => {
+  it('K10: a policy that fails while the client waits ends the client with that error, or with EIO', () => {
     virtually((scheduler) => {
       const fails = story(
         to('nobody').dial({

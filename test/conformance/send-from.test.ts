@@ -37,7 +37,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values).toEqual([...'123456789', 'x', 'y', 'a', 'b']);
   });
 
-  it('C5: each subscription to a sendFrom subscribes to the source again and sends its values', async () => {
+  it('C5: each subscription to the output of sendFrom subscribes to the source again and sends its values', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received = record(far.data);
     let subscriptions = 0;
@@ -112,7 +112,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values.at(-1)).toBe('last');
   });
 
-  it('C5: unsubscribing from a sendFrom of a Flow leaves the rest in the Flow, and releases the Flow', async () => {
+  it('C5: unsubscribing while sendFrom sends a Flow leaves the remaining values in the Flow, and releases it', async () => {
     const { near, far } = await pairAt(place, { codec });
     const target = await pairAt(place, { codec });
     const received = record(target.far.data, () => subscription.unsubscribe());

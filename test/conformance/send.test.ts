@@ -10,7 +10,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(places)('send, over $name', (place) => {
-  it('C5: send settles in the order of the calls, and a loop that awaits send runs at the pace of the peer', async () => {
+  it('C5: calls of send settle in order, and a loop that awaits send runs at the pace of the peer', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 200_000 });
     let most = 0;
     let size = 0;

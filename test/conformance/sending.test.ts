@@ -14,7 +14,7 @@ import { countWrites } from '../support/transport/count-writes.js';
 const codec = lines();
 
 describe.each(places)('sending, over $name', (place) => {
-  /** Runs `work` as soon as possible after a delivery. The memory transport delivers in a microtask. */
+  /** Runs `work` right after the current delivery. The memory transport delivers in a microtask. */
   const soon = place.name === 'memory' ? queueMicrotask : (work: () => void) => process.nextTick(work);
 
   it('C1: values of any form arrive byte for byte, in order', async () => {
@@ -117,7 +117,7 @@ describe.each(places)('sending, over $name', (place) => {
     });
     for (const line of ['a', 'b', 'c']) far.data.next(line);
     const echoed = record(far.data);
-    // The first write contains the lines themselves.
+    // The first write contains the lines, and the second their echo.
     const writes = countWrites(() => order.push('write'));
     await echoed.count(3);
     await turns(1);
@@ -216,7 +216,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     expect(near.data.bufferedBytes).toBe(0);
   });
 
-  it('C3: a plain client gets the hundred lines that answer its line in one write', async () => {
+  it('C3: the hundred lines that answer one line of a plain client go out in one write', async () => {
     const answers = countWrites();
     const { near, raw } = await acceptedAt(place, { codec });
     record(near.data, (line) => {

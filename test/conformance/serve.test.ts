@@ -284,7 +284,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(await second.end()).toMatchObject({ code: 'EADDRINUSE' });
   });
 
-  it.each([1, 3])('S6: `concurrent` serves %i at once, and other clients wait to be accepted', async (concurrent) => {
+  it.each([1, 3])('S6: `concurrent` limits serve to %i clients at once, and the others wait', async (concurrent) => {
     let busiest = 0;
     const handler: Handler = ({ data }) => {
       busiest = Math.max(busiest, server.connections.size);
@@ -308,7 +308,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('serve to
   it.each([
     ['an iterable', true],
     ['a Flow', false],
-  ])('S6: a peer that does not read stops a handler that returns %s', async (_kind, isIterable) => {
+  ])('S6: while a peer does not read, a handler that returns %s waits', async (_kind, isIterable) => {
     let pulled = 0;
     const line = 'x'.repeat(999);
     const endless = async function* () {

@@ -216,7 +216,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     listening.unsubscribe();
   });
 
-  it('S11: a failure to bind and the end of the server are reported at once, even while it is held', async () => {
+  it('S11: a failure to bind and the end of the server are reported at once, even while the server is held', async () => {
     const { address } = await serverAt(place, () => undefined);
     const refused = listenAt(place, address);
     refused.hold();
@@ -297,7 +297,7 @@ describe('a server on real sockets', () => {
     }
   });
 
-  it('S1: an abstract name creates no file, and is free again afterwards', async () => {
+  it('S1: an abstract name creates no file, and is free again after the shutdown', async () => {
     const name = `rxjs-sockets-${process.pid}-${Math.random()}`;
     for (let round = 0; round < 2; round++) {
       const server = listenAt(unix, `unix:@${name}`);

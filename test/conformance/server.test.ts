@@ -62,7 +62,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect((await Promise.all(received)).map((chunks) => Buffer.concat(chunks).toString())).toEqual(numbers(4));
   });
 
-  it('S2: the connection of a client that left before it was served is emitted, and has ended', async () => {
+  it('S2: if a client leaves before it is served, its connection is still emitted, and ends', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { halfOpen: false };
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
@@ -130,7 +130,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       expect(await Promise.all((await first(arrivals, 3)).map(firstText))).toEqual(numbers(3));
     });
 
-    it('S5: a hold when the first of several clients is emitted keeps the other clients waiting', async () => {
+    it('S5: if the server is held when the first of several clients is emitted, the other clients wait', async () => {
       const { server, address, arrivals } = await open();
       const start = server.hold();
       const subscription = server.subscribe(() => server.hold());
@@ -166,7 +166,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       expect(await dialling(place, address)).toBe(nobody(place));
     });
 
-    it.each([1, 2, 5])('S5: `mergeMapPaced` serves %i at once, and never more', async (most) => {
+    it.each([1, 2, 5])('S5: `mergeMapPaced` serves %i clients at once, and never more', async (most) => {
       const at = prepared(place);
       const server = listenAt(at, await at.address());
       let busy = 0;

@@ -53,7 +53,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     }
   });
 
-  it('S7: a second shutdown returns the same promise, even within a notification of the first', async () => {
+  it('S7: a second shutdown returns the same promise, even if it is called in a notification of the first shutdown', async () => {
     const { server, address, accepted } = await opened(place);
     const peer = await peerAt(place, address);
     const [connection] = await accepted(1);
@@ -185,7 +185,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
 });
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown on %s', (_name, place) => {
-  it('S7: resolves even if its peers never read, never finish, are stopped, or were killed', async () => {
+  it('S7: resolves even if peers never read, never finish, are stopped, or were killed', async () => {
     const { server, address, accepted } = await opened(place, { maxBuffered: 64_000_000 });
     const stopped = await Puppet.start();
     const killed = await Puppet.start();
@@ -205,7 +205,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
     await stopped.kill();
   });
 
-  it('S7: when it resolves, sockets, timers and the socket file are gone', async () => {
+  it('S7: when a shutdown resolves, sockets, timers and the socket file are gone', async () => {
     const puppet = await Puppet.start();
     const before = resources();
     const files = readdirSync('/proc/self/fd').length;
@@ -229,7 +229,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
     }
   });
 
-  it('S7: when it resolves, the resources of an earlier, closed listener are gone, too', async () => {
+  it('S7: when a shutdown resolves, the resources of earlier listeners are gone', async () => {
     const before = resources();
     const server = listen(await place.address(), place.options);
     for (let runs = 0; runs < 2; runs++) {
@@ -241,7 +241,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
     expect(resources()).toEqual(before);
   });
 
-  it('S7: drops clients during their handshake', async () => {
+  it('S7: drops clients whose handshake is in progress', async () => {
     const peers: net.Socket[] = [];
     const { server, address } = await opened(place, { proxyProtocol: { trusted: ['127.0.0.1', 'unix:'] } }).catch(() =>
       opened(tcp, { proxyProtocol: { trusted: ['127.0.0.1'] } }),
@@ -272,7 +272,7 @@ it('S7: a name whose lookup is pending at the shutdown is never bound', async ()
   const recording = record(server);
   await server.shutdown();
   expect(recording.endings).toEqual(['complete']);
-  // This lookup is answered after the first lookup, so the answer to the first lookup has been ignored.
+  // This lookup is answered after the first one. By then, the answer to the first lookup has been ignored.
   const other = listen({ host: 'localhost', port: 0 }, options);
   const serving = other.subscribe();
   await firstValueFrom(other.listening);

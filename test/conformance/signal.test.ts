@@ -31,7 +31,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(error).toMatchObject(aborted());
   });
 
-  it('C29: if it is aborted before the first subscriber, nothing is dialled', async () => {
+  it('C29: if the signal is aborted before the first subscriber, nothing is dialled', async () => {
     const { client, controller } = await dial();
     controller.abort(reason);
     const states = record(client);
@@ -40,7 +40,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
   });
 
-  it.each(['connecting', 'connected'] as const)('C29: aborting it while %s ends the client', async (when) => {
+  it.each(['connecting', 'connected'] as const)('C29: aborting the signal while %s ends the client', async (when) => {
     const { client, controller } = await dial({ reconnect: { delay: 0 } });
     const states = record(client);
     const data = record(client.data);
@@ -52,7 +52,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
   });
 
-  it('C29, K18: aborting it during `prepare` ends the client', async () => {
+  it('C29, K18: aborting the signal during `prepare` ends the client', async () => {
     let begun = false;
     const { client, controller } = await dial({
       prepare: () => {
@@ -67,7 +67,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(states.values.map(({ status }) => status)).toEqual(['connecting', 'disconnected']);
   });
 
-  it('C29, K10: aborting it while the client waits ends the client', async () => {
+  it('C29, K10: aborting the signal while the client waits ends the client', async () => {
     const controller = new AbortController();
     const client = connect(await deadAddress(place), { signal: controller.signal, reconnect: { delay: 100_000 } });
     const states = record(client);
@@ -77,7 +77,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
   });
 
-  it('C29: nothing listens to it while the client has no subscriber', async () => {
+  it('C29: nothing listens to the signal while the client has no subscriber', async () => {
     const { client, controller } = await dial();
     const listeners = (): number => getEventListeners(controller.signal, 'abort').length;
     expect(listeners()).toBe(0);

@@ -34,7 +34,7 @@ describe.each(ends)('a silent peer, $name', ({ place, pair }) => {
     other.far.data.complete();
     await recording.end();
     await firstValueFrom(other.near.closed);
-    // The timer of the other connection has fired, so a timer of this connection would have fired, too.
+    // The timer of the other connection has fired, so a timer of this connection would have fired by now.
     expect(near.data.closed).toBe(false);
     near.data.complete();
     far.data.complete();

@@ -33,7 +33,7 @@ const isRoot = process.getuid?.() === 0;
 const nobody = 65_534;
 
 describe('a stale socket file', () => {
-  it("S8: with 'stale' 'fail', a stale file is left in place", async () => {
+  it("S8: if `stale` is 'fail', a stale file is left in place", async () => {
     const path = join(await freshFolder(), 'socket');
     await makeStale(path);
     const before = fingerprint(path);
@@ -118,7 +118,7 @@ describe('files that are not sockets', () => {
 });
 
 describe('the end of a server', () => {
-  it('S8: its file is removed at once when the last subscriber leaves, and the path is free again', async () => {
+  it('S8: the socket file is removed at once when the last subscriber leaves, and the path is free again', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const server = listen({ path });
@@ -132,7 +132,7 @@ describe('the end of a server', () => {
     }
   });
 
-  it('S7: its file is removed by shutdown', async () => {
+  it('S7: shutdown removes the socket file', async () => {
     const folder = await freshFolder();
     const server = listen({ path: join(folder, 'socket') });
     const listening = firstValueFrom(server.listening);
@@ -183,7 +183,7 @@ describe('the end of a server', () => {
     expect(await listenerPid(path)).toBe(other.pid);
   });
 
-  it('S13: a relative path is relative to the working directory at the start, despite a later chdir', async () => {
+  it('S13: a relative path counts from the working directory in which the server started, even after a chdir', async () => {
     const folder = await freshFolder();
     const elsewhere = await freshFolder();
     writeFileSync(join(elsewhere, 'socket'), 'precious');

@@ -17,7 +17,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
   it.each([
     ['a frame', lengthPrefixed(), Buffer.from([0, 0, 0, 9, 65])],
     ['a line', lines(), Buffer.from('whole\npart')],
-  ])('T5: a FIN without a close_notify inside %s is not an orderly end', async (name, codec, bytes) => {
+  ])('T5: a FIN without a close_notify truncates %s, unless a client reads lines', async (name, codec, bytes) => {
     const { near, raw, peer } = await startedAt<unknown, unknown>(side, { codec });
     const recording = record(near.data);
     await new Promise((resolve) => peer.write(bytes, resolve));
@@ -33,7 +33,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_TRUNCATED' } });
   });
 
-  it('T5: a FIN without a close_notify between frames is ERR_TLS, but at a client only if nothing was received under TLS', async () => {
+  it('T5: a FIN between frames, without a close_notify, is ERR_TLS, but for a client only if it received nothing under TLS', async () => {
     const { near, raw, peer } = await startedAt<string, string>(side, { codec: lines() });
     const recording = record(near.data);
     await new Promise((resolve) => peer.write('one\n', resolve));
@@ -108,7 +108,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C14: a peer that does not read costs at most maxBuffered and one value', async () => {
+  it('C14: for a peer that does not read, at most maxBuffered and one value are buffered', async () => {
     const { near, peer } = await startedAt(side, { overflow: 'drop', maxBuffered: 200_000 });
     peer.pause();
     const chunk = Buffer.alloc(50_000);
@@ -123,7 +123,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(near.data.bufferedBytes).toBe(0);
   });
 
-  it('F3: holding the channel stops the peer, and releasing it resumes reading', async () => {
+  it('F3: holding the channel makes the peer wait, and releasing it resumes the reading', async () => {
     const { near, peer } = await startedAt(side);
     const hold = near.data.hold();
     let size = 0;

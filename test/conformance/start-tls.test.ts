@@ -133,7 +133,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: a loop that answers the command is held during the handshake, then continues line by line', async () => {
+  it('T10: a loop that answers STARTTLS is held during the handshake, then continues line by line', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const seen: string[] = [];
     const loop = (async () => {
@@ -159,7 +159,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     ['in the same chunk', (command: string, injected: string) => [command + injected]],
     ['in the same chunk, inside a line', (command: string) => [`${command}quit`]],
     ['in a chunk of its own', (command: string, injected: string) => [command, injected]],
-  ])('T10: unencrypted bytes after the command make `startTls` fail and are not emitted, %s', async (_name, chunks) => {
+  ])('T10: unencrypted bytes after STARTTLS make `startTls` fail and are not emitted, %s', async (_name, chunks) => {
     const { near, raw } = await side.pair<string, string>({ codec: lines(), maxBuffered: 20_000_000 });
     let started: Promise<unknown> | undefined;
     const [first = '', second] = chunks('STARTTLS\n', 'injected\nmore\n');
@@ -246,7 +246,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
       expect(error).toMatchObject({ code: 'ERR_TIMEOUT_HANDSHAKE' });
       expect(closed.error).toBe(error);
     }
-    // The time to send earlier values counts, too, if the peer does not read them.
+    // `handshakeTimeout` also counts the time in which earlier values are sent to a peer that does not read.
     const { near, raw } = await side.pair({ maxBuffered: 20_000_000 });
     raw.pause();
     near.data.next(Buffer.alloc(15_000_000));
@@ -263,7 +263,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     }
   });
 
-  it('T10: `handshakeTimeout` does not end a handshake that finishes in time', async () => {
+  it('T10: `handshakeTimeout` does not end a connection whose handshake has finished in time', async () => {
     const { near, peer } = await startedAt(side, { handshakeTimeout: 200 });
     await new Promise((resolve) => setTimeout(resolve, 300));
     near.data.next('still there');

@@ -11,7 +11,7 @@ const codec = lines();
 const numbered = (count: number): string[] => Array.from({ length: count }, (_, index) => String(index));
 
 describe.each(places)('several subscribers, over $name', (place) => {
-  it('F4: all subscribers of one turn see the same values in the same order', async () => {
+  it('F4: all subscribers that join in the same turn get the same values in the same order', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c']) far.data.next(line);
     await until(() => near.stats.bytesRead === 6);
@@ -60,7 +60,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect([late.values, late.endings]).toEqual([[], ['complete']]);
   });
 
-  it('F8: a release within next emits the next values only after that next has returned', async () => {
+  it('F8: after a release within next, further values are emitted only when that call of next has returned', async () => {
     const { near, far } = await pairAt(place, { codec });
     let depth = 0;
     let deepest = 0;
@@ -110,7 +110,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(Math.max(...depths)).toBeLessThan(100);
   });
 
-  it('F8: after a destroy within next, all subscribers get that value, then the end', async () => {
+  it('F8: after a destroy within next, all subscribers still get the current value, then the end', async () => {
     const { near, far } = await pairAt(place, { codec });
     const events: string[] = [];
     const observer = (name: string, then: () => void): Partial<Observer<string>> => ({
@@ -209,7 +209,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
 });
 
 describe.each(realPlaces)('several subscribers, against node:net over $name', (place) => {
-  it('F4: each gets every line of a plain client, and the end', async () => {
+  it('F4: each subscriber gets every line of a plain client, and the end', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const recordings = [record(near.data), record(near.data)];
     const sent = numbered(5_000);

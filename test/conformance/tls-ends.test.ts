@@ -29,7 +29,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
   it.each([
     ['a frame', lengthPrefixed(), Buffer.from([0, 0, 0, 9, 65])],
     ['a line', lines(), Buffer.from('whole\npart')],
-  ])('T5: a FIN without a close_notify inside %s is ERR_FRAME_TRUNCATED', async (name, codec, bytes) => {
+  ])('T5: a FIN inside %s, without a close_notify, is ERR_FRAME_TRUNCATED', async (name, codec, bytes) => {
     const { near, secured, below } = await cutAt(place, { codec });
     const recording = record(near.data);
     secured.write(bytes, () => below.end());
@@ -48,7 +48,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     });
   });
 
-  it('T5: for a FIN without a close_notify between frames, a server reports ERR_TLS after everything received', async () => {
+  it('T5: if a FIN without a close_notify arrives between frames, a server reports ERR_TLS after everything received', async () => {
     const { near, server, secured, below } = await cutAt(place, { codec: lines() });
     const incidents = record(server.incidents);
     const recording = record(near.data);
@@ -138,7 +138,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
   });
 
   it.each(['TLSv1.2', 'TLSv1.3'] as const)(
-    'T6: a close_notify precedes the FIN, in whatever way this side ends, with %s',
+    'T6: with %s, a close_notify precedes the FIN, in whatever way this side ends',
     async (version) => {
       const ways: ((connection: Connection) => void)[] = [
         ({ data }) => data.complete(),
@@ -215,7 +215,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     for (let i = 0; i < 5; i++) (await clientAt(place, dialled)).connection.destroy();
   });
 
-  it('C14: a peer that does not read costs its own connection at most maxBuffered and one value, and delays no other connection', async () => {
+  it('C14: for a peer that does not read, at most maxBuffered and one value are buffered, and no other peer is delayed', async () => {
     const { near, raw } = await acceptedAt(place, { overflow: 'drop', maxBuffered: 200_000 });
     raw.pause();
     const chunk = Buffer.alloc(50_000);
@@ -234,7 +234,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(near.data.bufferedBytes).toBe(0);
   });
 
-  it('F3: a held channel stops the peer', async () => {
+  it('F3: a held channel makes the peer wait', async () => {
     const { near, raw } = await acceptedAt(place);
     near.data.hold();
     record(near.data);

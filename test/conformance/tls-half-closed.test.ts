@@ -18,7 +18,7 @@ import { usesInternals } from '../support/transport/node/internals/uses-internal
 
 const tls = { ...asServer, allowHalfClosed: true };
 
-/** Accepts a connection with these options. Its client can end the transport without a close_notify. */
+/** Accepts a connection with `options`. Its client can end the transport without a close_notify. */
 async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
   let accepted: (connection: Connection<T, T>) => void = () => undefined;
   const near = new Promise<Connection<T, T>>((resolve) => {
@@ -50,7 +50,7 @@ const ways = [
 ];
 
 describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
-  it('T11: a FIN without a close_notify between frames is the end, and the answer arrives', async () => {
+  it('T11: a FIN between frames, without a close_notify, is the end, and the answer arrives', async () => {
     const { near, secured, below } = await cut<string>({ codec: lines() });
     const recording = record(near.data);
     const answer = readAll(secured);
@@ -88,7 +88,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     ['a header', lengthPrefixed(), Buffer.from([0, 0]), []],
     ['a line', lines(), Buffer.from('whole\npart'), ['whole']],
     ['a message', jsonLines(), Buffer.from('1\n2'), [1]],
-  ])('T11: a FIN without a close_notify inside %s is still ERR_FRAME_TRUNCATED', async (name, codec, bytes, whole) => {
+  ])('T11: a FIN inside %s, without close_notify, is still ERR_FRAME_TRUNCATED', async (name, codec, bytes, whole) => {
     const { near, secured, below } = await cut<unknown>({ codec });
     const recording = record(near.data);
     secured.write(bytes, () => below.end());
@@ -124,7 +124,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     }
   });
 
-  it('T11: can be returned by a function', async () => {
+  it('T11: the options with `allowHalfClosed` can come from a function', async () => {
     const { near, below } = await cut<string>({ codec: lines(), tls: () => tls });
     const recording = record(near.data);
     below.end();
@@ -135,7 +135,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
 
 describe('allowHalfClosed', () => {
   it.each(securePlaces)(
-    'T11: a client ignores the option if client and server share the options object, over $name',
+    'T11: a client ignores `allowHalfClosed`, so client and server can share an options object, over $name',
     async (place) => {
       const address = await rawServer(place, (socket) => socket.destroy());
       const { connection } = await clientAt(place, address, { tls: { ...place.options.tls, ...tls } });
@@ -145,7 +145,7 @@ describe('allowHalfClosed', () => {
     },
   );
 
-  it.each(['yes', 1, 0, null, {}])('T2: %o is refused at once', (allowHalfClosed) => {
+  it.each(['yes', 1, 0, null, {}])('T2: `allowHalfClosed` of %o is refused at once', (allowHalfClosed) => {
     const naming = expect.objectContaining({
       code: 'ERR_OPTION_INVALID',
       message: expect.stringContaining('tls.allowHalfClosed') as string,

@@ -42,7 +42,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     return socket;
   };
 
-  it('T3: every failed handshake is reported in incidents and ends only that client, and the server continues', async () => {
+  it('T3: every failed handshake is reported in incidents and ends only its own connection, and the server continues', async () => {
     const { server, address } = await serverAt(place, ({ data }) => data.subscribe(data), { handshakeTimeout: 300 });
     const incidents = record(server.incidents);
     const whole = await hello();
@@ -154,7 +154,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
       const data = record(dialled.data);
       const end = await states.end();
       expect(data.values).toEqual([]);
-      // A server of node:tls refuses without an alert, and without internals every FIN is the end (T5).
+      // A server of node:tls refuses the client without an alert, and without internals every FIN is the end (T5).
       if (!usesInternals && end === 'complete') continue;
       expect(end).toMatchObject({ code: 'ERR_TLS' });
       expect(data.endings).toMatchObject([{ code: 'ERR_TLS' }]);

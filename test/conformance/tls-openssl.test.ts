@@ -18,7 +18,7 @@ describe.each(securePlaces)("OpenSSL's tools, over $name", (place) => {
       : ['-unix', (address as { path: string }).path];
 
   it.each(['-tls1_2', '-tls1_3'])(
-    'C1: s_client verifies, gets an answer, and ends cleanly, with %s',
+    'C1: s_client verifies the server, gets an answer, and ends cleanly, with %s',
     async (version) => {
       let accepted: (connection: Connection<string, string>) => void = () => undefined;
       const connected = new Promise<Connection<string, string>>((resolve) => {

@@ -56,7 +56,7 @@ describe.each(securePlaces)('TLS sessions, over $name', (place) => {
     },
   );
 
-  it('T11: with TLS 1.3 the session arrives with the first bytes, in the same `tls`, and a server has no session', async () => {
+  it('T11: with TLS 1.3, the first bytes add the session to the same `tls` object, and a server has no session', async () => {
     const { near, far } = await pairAt<string, string>(place, { codec: lines() });
     const info = near.tls;
     far.data.next('hello');

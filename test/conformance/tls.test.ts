@@ -133,7 +133,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(length).toBe(reply.length);
   });
 
-  it('S4: garbage, silence and a plain client each end only their own connection, and are reported as incidents', async () => {
+  it('S4: garbage, and a handshake that stops halfway, end only their own connection, and are reported as incidents', async () => {
     const { address, incidents, listening } = await tlsServer(place, ({ data }) => data.subscribe(data), {
       handshakeTimeout: 200,
     });

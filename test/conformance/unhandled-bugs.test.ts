@@ -145,7 +145,7 @@ describe('errors that stay unhandled', () => {
     }
   });
 
-  it('S19: a failed send on a client that is not awaited is an unhandled rejection', async () => {
+  it('S19: if a send on a client is not awaited and fails, the rejection is unhandled', async () => {
     const errors = unhandled();
     const address = await rawServer(tcp, (socket) => {
       socket.pause();
@@ -247,7 +247,7 @@ describe('observers', () => {
     expect(events).toEqual([...each('one'), ...each('two'), 'mine the end', 'subject the end', 'subscriber the end']);
   });
 
-  it('S19: an observer can unsubscribe itself within `next`, and gets nothing more', async () => {
+  it('S19: an observer that unsubscribes itself within `next` gets nothing more', async () => {
     const events: string[] = [];
     const { address } = await serverAt<string, string>(
       tcp,

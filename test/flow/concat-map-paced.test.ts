@@ -163,7 +163,7 @@ describe('concatMapPaced', () => {
   });
 
   it.each(places.map((place) => [place.name, place] as const))(
-    'F6: on a channel on %s, makes the sender wait while a message is processed',
+    'F6: for a channel over %s, makes the sender wait while a message is processed',
     async (_name, place) => {
       const { near, far } = await pairAt(place);
       const chunk = Buffer.alloc(30_000, 'x');

@@ -27,7 +27,7 @@ function flood(address: Address): ChildProcess {
   return program('flooding-client.mjs', [where, String(amount)]);
 }
 
-/** Returns by how many bytes a process grows when plain `node:net` reads the flood. Node 24 doubled this. */
+/** Returns by how many bytes a process grows when plain `node:net` reads the flood. Node 24 doubled this number. */
 async function grownByPlainReader(place: Place): Promise<number> {
   const address = parseAddress(await place.address());
   const reader = program('plain-reader.mjs', address.transport === 'unix' ? [address.path] : []);

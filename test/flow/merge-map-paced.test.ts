@@ -325,7 +325,7 @@ describe('mergeMapPaced', () => {
     ['an Observable', () => range(0, Infinity)],
     ['an iterable', () => endless()],
     ['a derived Flow', () => new SourceFlow(0).pipe((flow) => concat(range(0, Infinity), flow))],
-  ])('F6: unsubscribing stops %s that emits endlessly while it is subscribed to', async (_what, project) => {
+  ])('F6: unsubscribing stops %s that emits endlessly within the call of subscribe', async (_what, project) => {
     const source = new SourceFlow('a', 'b');
     const derived = source.pipe(mergeMapPaced(project, 1), take(3));
     expect(await firstValueFrom(derived.pipe(toArray()))).toEqual([0, 1, 2]);

@@ -91,7 +91,7 @@ interface Sent extends Parsed {
 class Model {
   readonly sent: Sent[] = [];
   readonly sockets: ScriptedSocket[] = [];
-  /** The bytes of each ended connection that the kernel had taken. */
+  /** For each ended connection, the bytes that the kernel had taken. */
   readonly taken: Buffer[] = [];
   /** The sending side that now gets the values of the client. */
   clientOutbound: Outbound = new Outbound(limits, owner);
@@ -149,7 +149,7 @@ class Model {
     this.own.adopt(earlier);
   }
 
-  /** Checks that no lane is writable while more than the mark is queued on all lanes together (C5). */
+  /** Checks that no lane is writable while more than `highWaterMark` is queued on all lanes together (C5). */
   checkMarks(): void {
     expect(this.clientOutbound.bufferedBytes > limits.highWaterMark && this.client.watermark.writable).toBe(false);
     expect(this.own.bufferedBytes > limits.highWaterMark && this.own.lane.watermark.writable).toBe(false);
@@ -269,7 +269,7 @@ function check({ sent, sockets, taken }: Model): void {
       expect([connection, undefined]).toContain(where);
       if (connection === sockets.length - 1) expect([where, fate === 'rejected']).toEqual([connection, false]);
     } else if (where === undefined) lost++;
-    // A send that waits for the flush resolves only if its value was taken, and rejects only if it was not.
+    // A send that waits for the flush resolves only if its value was taken. No send rejects if its value was taken.
     const whole = where === undefined || where === sockets.length - 1 ? undefined : parsed(taken[where]!).values;
     const isTaken = whole?.some((value) => value.side === side && value.number === number) ?? where !== undefined;
     if (fate === 'resolved' && waits === 'flushed') expect(isTaken, `${side} ${number} was taken`).toBe(true);

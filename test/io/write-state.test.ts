@@ -24,7 +24,7 @@ class Driver {
     this.state = state;
   }
 
-  /** Performs the actions until none is left, or until the kernel has not yet taken all of a write. */
+  /** Performs the actions until none is left. If `isEager` is false, stops at a write, which the kernel has to take. */
   run(isEager: boolean): void {
     for (;;) {
       const due = this.state.next();
@@ -118,7 +118,7 @@ describe('the write state', () => {
               } else {
                 accepted.push(value);
                 expect(state.accepted).toBe(before + one.size);
-                // Over the mark, the verdict notifies the driver.
+                // Over `highWaterMark`, the verdict is never 'accepted', so that the caller notices.
                 if (state.level > limits.highWaterMark) expect(['over', 'early', 'write']).toContain(verdict);
                 waiters = waiters.append(
                   state.accepted,

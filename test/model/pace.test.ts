@@ -45,7 +45,7 @@ describe.each(places)('a paced consumer over $name', (place) => {
         }
         expect(consumed).toBe(count * (4 + size));
         expect(mostWaiting).toBeLessThanOrEqual(readAhead + chunk + frame);
-        // The sender had to wait, so its unsent bytes stayed within its mark and one message.
+        // The sender had to wait, so its unsent bytes stayed within `highWaterMark` and one message.
         expect(mostUnsent).toBeLessThanOrEqual(65_536 + frame);
         near.destroy();
         far.destroy();

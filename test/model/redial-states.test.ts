@@ -150,7 +150,7 @@ class World {
     this.serving?.unsubscribe();
     for (const connection of this.server.connections) connection.destroy();
     await until(() => this.server.connections.size === 0);
-    // The numbers increase, so no value is sent twice, and none overtakes another.
+    // The numbers must increase, so that no value is sent twice, and none overtakes another.
     for (const numbers of [this.arrived, this.echoed]) {
       for (const [index, number] of numbers.entries())
         if (index > 0) expect(number).toBeGreaterThan(numbers[index - 1]!);

@@ -243,7 +243,7 @@ class World {
     expect(new Set(this.received).size, 'K21: one was asked twice').toBe(this.received.length);
   }
 
-  /** Checks that hold once all promises have settled. */
+  /** Checks `pending`, once the callbacks of all settled promises have run. */
   checkPending(): void {
     expect(this.asked.pending).toBe(this.questions.filter(({ outcome }) => outcome === undefined).length);
   }
@@ -307,7 +307,7 @@ class World {
     this.received.push(number);
     desk.unanswered.push(number);
     const { outcome, settledIn } = this.questions[number]!;
-    // A request that has timed out may still be sent, but no other rejected request.
+    // Of the rejected requests, only those that have timed out may still be sent on a later connection.
     if (!(outcome instanceof Error) || outcome.code === 'ERR_TIMEOUT_REQUEST' || settledIn >= desk.openedIn) return;
     this.failures.push(`K4: ${number} was rejected, and sent on a later connection`);
   }
@@ -318,7 +318,7 @@ class World {
     desk.connection.data.next(this.setting.byId ? { id: number, answer: number } : { answer: number });
   }
 
-  /** Sends events only with ids. Without ids, an event during a request looks like the answer. */
+  /** Sends events only if requests have ids. Without ids, an event during a request looks like the answer. */
   private emit(desk: Desk | undefined, count: number): void {
     if (!this.setting.byId) return;
     for (let i = 0; i < count; i++) desk?.connection.data.next({ event: this.emitted++ });
