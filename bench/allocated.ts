@@ -10,7 +10,7 @@ import type { Workshop } from './library.js';
  */
 export type Work = 'receive' | 'send' | 'lines' | 'broadcast' | 'bytes' | 'idle';
 
-/** Allocated objects: all of them, those that Node did not make, their bytes, and the number for each function. */
+/** Counts of allocations: all objects, those that neither Node nor V8 made, all bytes, and those of each function. */
 export interface Allocated {
   readonly objects: number;
   readonly own: number;

@@ -5,7 +5,7 @@ import { type Row, rows, servers, type Transport, transports } from './rows.js';
 
 interface Common {
   readonly transports: readonly Transport[];
-  /** Whether everything is measured, with the default times. */
+  /** Whether the run measures everything. By default, only such a run writes to `bench/results.json`. */
   readonly whole: boolean;
   readonly out: string | undefined;
 }

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** The time limit in which a program has to answer or end, in ms. */
+/** The time limit for a program to answer or end, in ms. */
 const patience = 20_000;
 
 /** The time limit for a program that exchanges millions of messages, in ms. */
@@ -97,7 +97,7 @@ export class ServerProcess extends Talker {
 
   /** Returns the processor time so far, in microseconds. */
   async cpu(): Promise<number> {
-    // The C server answers no questions. It has one thread, and the system reports the time of that thread.
+    // The C server answers no questions. It has only one thread, whose time the system reports.
     if (!this.answers) return Number((await readFile(`/proc/${this.child.pid}/schedstat`, 'utf8')).split(' ')[0]) / 1e3;
     const { user, system } = await this.ask('cpu');
     return Number(user) + Number(system);

@@ -49,7 +49,7 @@ function againstPlain(rows: readonly Found[]): string {
   return table(['work', 'target', 'reached', ...present], body);
 }
 
-/** Makes the table of targets against other servers than plain. Returns nothing if no such target was measured. */
+/** Makes the table of targets against servers other than plain. Returns no table if the rows have no such target. */
 function againstOthers(rows: readonly Found[]): string[] {
   const body = rows.flatMap((row) =>
     targetsOf(row)

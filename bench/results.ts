@@ -44,7 +44,7 @@ export interface Found {
   readonly unit: string;
   readonly better: Row['better'];
   readonly target: number;
-  /** The minimum targets for our ratio to other servers than plain. */
+  /** The minimum targets for our ratio to servers other than plain. */
   readonly against?: Readonly<Record<string, number>>;
   readonly servers: Results;
 }
@@ -86,7 +86,7 @@ export interface Target {
   readonly to: string;
   readonly target: number;
   readonly better: Row['better'];
-  /** The measured ratio. Undefined if the other server was not measured, or failed. */
+  /** The measured ratio. Undefined if one of the two servers was not measured, or failed. */
   readonly ratio: Spread | undefined;
   /** Undefined if the target was not measured. */
   readonly reached: boolean | undefined;

@@ -9,7 +9,7 @@ export interface Row {
   readonly kind: string;
   /** The load generator's arguments, without the address and the time. */
   readonly load: readonly string[];
-  /** The number in the load generator's answer that counts. */
+  /** The name of the number to use, in the load generator's answer. */
   readonly figure: string;
   readonly unit: string;
   /** The tables show the figure divided by this number. */
@@ -20,7 +20,7 @@ export interface Row {
   readonly target: Readonly<Record<Transport, number>>;
   /** The minimum targets for our ratio to other servers. */
   readonly against?: Readonly<Record<string, number>>;
-  /** Whether to keep the cores awake, because waking a core takes longer than any server. */
+  /** Whether to keep the cores awake, because waking a core takes longer than any server takes to answer. */
   readonly awake?: boolean;
 }
 

@@ -3,7 +3,7 @@
  *
  *     systemd-socket-activate -l 7000 npx tsx --conditions=rxjs-sockets-source examples/activated.ts
  *
- * Without systemd, it listens at the address in its argument, or at tcp://localhost:7000.
+ * Without systemd, it listens at the address given as its argument, or at tcp://localhost:7000.
  */
 import { map } from 'rxjs';
 import { type AddressInput, formatAddress, listen, serve } from 'rxjs-sockets';

@@ -37,7 +37,7 @@ if (from !== undefined && to !== undefined) {
   await show();
 }
 
-/** Demonstrates half-close: the service answers only after its client has ended its own direction. */
+/** Demonstrates half-close: the service answers only after the client has ended its own direction. */
 async function show(): Promise<void> {
   const service = listen({ port: 0 }, { codec: lines() });
   service.subscribe(({ data }) => data.pipe(toArray(), map(sorted)).subscribe(data));

@@ -1,6 +1,6 @@
-// Bundles the modules of dist, which users install. With a module for each file of src, an import would take three times
-// as long. Comments and blanks are removed, because code takes heap. Above 8 MB of heap, V8 needs twice the time to
-// collect large reads. The argument names a folder to use instead of dist.
+// Bundles the modules of dist, which users install. With a module for each file of src, an import would take three
+// times as long. Comments and blanks are removed, because code takes heap. Above 8 MB of heap, V8 needs twice the time
+// to collect large reads. The argument names a folder to use instead of dist.
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';

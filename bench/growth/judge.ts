@@ -33,8 +33,8 @@ export interface Other {
 }
 
 /**
- * Judges by the median whether our step is linear. If a simpler server also grows too much, and ours grows little more,
- * the verdict names that server, because the cause then lies below both.
+ * Judges by the median whether our step is linear. If the cost of a simpler server also grows too much, and our cost
+ * grows little more, the verdict names that server, because the cause then lies below both.
  */
 export function judge(ours: Step, others: readonly Other[]): string {
   if (ours.growth.median <= allowed) return 'yes';

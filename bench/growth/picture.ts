@@ -7,7 +7,8 @@ const width = 760;
 const panel = { width: 370, height: 210, left: 58, right: 20, top: 34, bottom: 34 };
 
 /**
- * Draws a panel for each series, with the cost of one item. Linear cost is a level line, and a rising line is worse.
+ * Draws a panel for each series, with the cost of one item. If the cost is linear, the line is level. A rising line is
+ * worse.
  */
 export function curves(title: string, all: readonly FoundGrowth[]): string {
   const parts = [
@@ -30,7 +31,7 @@ interface Curve {
 
 function plot(found: FoundGrowth): string[] {
   const { title, of, points } = seriesOf(found);
-  // A series that starts at 0 has a fixed part. On a linear axis, its total cost is a straight line.
+  // A series that starts at 0 has a fixed cost. So its panel shows the total cost, on linear axes.
   const plain = points.includes(0);
   const curves: Curve[] = Object.entries(found.servers).flatMap(([name, grown]) =>
     'failed' in grown
@@ -68,7 +69,7 @@ function plot(found: FoundGrowth): string[] {
   ];
 }
 
-/** Formats a number as `10k` or `16M`. 16 Mi is `16M`, too. */
+/** Formats a number as `10k` or `16M`. 16,777,216 is also `16M`. */
 function short(n: number): string {
   if (n >= 1e6) return `${Math.floor(n / 1e6)}M`;
   return n >= 1e3 ? `${n / 1e3}k` : String(n);

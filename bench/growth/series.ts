@@ -53,7 +53,7 @@ export const series: readonly Series[] = [
     load: (n, share) => ({
       mode: 'steady',
       args: [`connections=${n}`, 'window=10'],
-      // Whole windows, so that each of many connections has as many messages in flight as each of a few connections.
+      // A multiple of `window`, so that each connection has ten messages in flight, however many connections there are.
       times: 10 * repeats(20_000 * share, n),
     }),
   },

@@ -1,4 +1,4 @@
-/** The same work over `node:net`, as most people write it first. */
+/** The work of `allocation-rxjs-sockets.js` over `node:net`, as most people write it first. */
 import net from 'node:net';
 
 /**

@@ -40,7 +40,7 @@ process.on('disconnect', () => process.exit(0));
 const engine = 'the engine';
 
 /**
- * Counts all objects, the objects that Node did not make, the bytes, and the objects for each function.
+ * Counts all objects, the objects that neither Node nor V8 made, all bytes, and the objects of each function.
  *
  * @param {inspector.HeapProfiler.SamplingHeapProfile} profile
  */
@@ -49,7 +49,7 @@ function counted({ head, samples }) {
   const visit = (/** @type {inspector.HeapProfiler.SamplingHeapProfileNode} */ node, /** @type {string} */ caller) => {
     const { functionName, url, lineNumber } = node.callFrame;
     const file = url.startsWith('node:') ? url : String(url.split('/').at(-1));
-    // An allocation in a built-in function counts for the caller of that function.
+    // An allocation in a built-in function counts as one of its caller.
     const name = url === '' ? caller : `${functionName || 'a function'} (${file}:${lineNumber + 1})`;
     names.set(node.id, name);
     for (const child of node.children) visit(child, name);

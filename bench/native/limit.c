@@ -27,7 +27,7 @@ enum { CHUNK = 1 << 16, EVENTS = 256 };
 struct peer {
   int fd;
   uint64_t received;
-  /* Data that the kernel has not taken yet. Until it has, the server does not read from this connection. */
+  /* Data that the kernel has not taken yet. While there is some, `echo` does not read from this connection. */
   unsigned char *rest;
   size_t length, done, room;
   int index, reads, writes;

@@ -1,6 +1,6 @@
 /*
  * The load generator of the benchmarks: one thread over epoll. It prepares all blocks in advance, checks every byte
- * that the server sends back, and prints one line of JSON.
+ * that the server sends back, and prints lines of JSON.
  *
  *   load <mode> <address> [name=value ...]
  *
@@ -11,14 +11,14 @@
  *           sink    sends blocks of 64 KiB on one connection for `seconds`, then a FIN, and waits for the server's FIN
  *           churn   connects, has one line echoed and closes, for `seconds`, `connections` connections at a time
  *           fanout  opens `connections` members. One of them publishes lines, with up to `window` in flight.
- *           idle    opens `connections` connections, reports that the server serves all, and waits for its input to end
+ *           idle    opens `connections` connections, reports when all are accepted, and waits for its input to end
  *
  * These modes do a given amount of work, to measure how cost grows:
  *
  *           burst   does this `repeat` times: opens `connections` connections, has `messages` messages echoed on each,
  *                   with up to `window` in flight, and closes all connections cleanly
- *           steady  opens `connections` connections, and reports that. For each number in its input, has that many
- *                   messages echoed on each connection, with up to `window` in flight, and reports that.
+ *           steady  opens `connections` connections, and prints a line. For each number in its input, has that many
+ *                   messages echoed on each connection, with up to `window` in flight, and prints a line.
  *           members like steady, but one member publishes, `window` lines at a time. Every line has to reach all
  *                   members, the publisher included.
  *

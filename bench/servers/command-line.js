@@ -2,8 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * Parses the server's task: `<kind> tcp` for any port, or `<kind> unix:<path>`. `changed` is `lines`, with changed
- * lines.
+ * Parses the server's task: `<kind> tcp` for any port, or `<kind> unix:<path>`. The kind `changed` becomes `lines`, and
+ * `transform` then changes the lines.
  *
  * @typedef {'lines' | 'echo' | 'sink' | 'fanout' | 'channels' | 'idle' | 'frames' | `maps${number}`} Kind
  * @returns {{ kind: Kind, path: string | undefined }}

@@ -1,4 +1,4 @@
-/** Effect's socket server with one write for all lines of a pull. `effect.js` has the usual way. */
+/** Effect's socket server with one write for all the lines of a pull. `effect.js` has the usual way. */
 import * as NodeSocketServer from '@effect/platform-node-shared/NodeSocketServer';
 import * as Effect from 'effect/Effect';
 import * as Stream from 'effect/Stream';

@@ -61,8 +61,8 @@ async function tlsOf(args: readonly string[]): Promise<Settings['tls']> {
     const tls = { key: await readFile(key), cert: await readFile(cert), ticketKeys: randomBytes(48) };
     createSecureContext(tls); // throws now if they do not belong together, and not later for each client
     return {
-      // Clients end TLS with a bare FIN. On a control connection it cannot cut off a command, but it might cut off a
-      // file.
+      // Many clients end TLS with a FIN and no close_notify. A command that was cut off has no line end, so it is not
+      // executed. But a file that was cut off would look complete.
       control: { ...tls, allowHalfClosed: true },
       data: { ...tls, isServer: true },
     };

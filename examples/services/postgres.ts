@@ -127,11 +127,11 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
       reject(new Error('COPY TO STDOUT gives no rows: write a SELECT instead'));
     });
   });
-  if (stopped === undefined) await new Promise((resolve) => stdout.write('', resolve)); // the last rows can fail, too
+  if (stopped === undefined) await new Promise((resolve) => stdout.write('', resolve)); // the last writes can fail
   if (stopped instanceof Error) throw stopped;
 }
 
-/** Cancels the query of `pid`. PostgreSQL requires a second connection for that. */
+/** Cancels the query of the server process `pid`. PostgreSQL requires a second connection for that. */
 async function cancel(pid: number, login: Login): Promise<void> {
   const driver = await logIn(login);
   await driver.query('SELECT pg_cancel_backend($1)', [pid]);

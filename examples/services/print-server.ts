@@ -6,12 +6,12 @@
  *
  * A queue is a subfolder of the spool folder; its first job creates it. Each complete document is a file in that
  * subfolder, with exactly the bytes to print. The name of the file, such as
- * `1764377701123-1_042_alice_localhost_README.md`, has the time of arrival and the number of the document, the job
+ * `1764377701123-1_042_alice_localhost_README.md`, consists of the time of arrival, the number of the document, the job
  * number, the owner, the job's origin and the document's name. A document that is still arriving is a hidden file. A
  * printing program of your own takes the files out of the folder.
  *
- * The protocol has no passwords. The server believes the user name that a client gives, for jobs from the same address.
- * Admit only clients that may print.
+ * The protocol has no passwords. When a client removes jobs that came from its own address, the server believes the
+ * user name that the client gives. Admit only clients that may print.
  */
 import { firstValueFrom, NEVER, type Observable, ReplaySubject, takeUntil } from 'rxjs';
 import { type Connection, listen, serve, SocketError } from 'rxjs-sockets';
@@ -168,7 +168,7 @@ class Session {
     const printed = control.documents.map(({ file, name }) => ({ name, partial: documents.get(file)! }));
     await queue.publish({ number, user, origin: this.origin, documents: printed });
     console.log(`job ${number} of ${printable(user)} from ${this.origin}`);
-    await queue.discard(documents.values()); // the control file does not name these documents
+    await queue.discard(documents.values()); // those that the control file does not name
     return true;
   }
 
@@ -179,7 +179,7 @@ class Session {
   }
 
   // #region remove
-  /** Removes the jobs in the list (5.5), or without a list the first job in the queue. */
+  /** Removes the jobs in the list (5.5) that the client may remove. Without a list, only the first job in the queue. */
   private async remove(queue: Queue, [agent = '', ...list]: string[]): Promise<string> {
     const jobs = await queue.jobs();
     const asked = list.length > 0 ? matching(jobs, list) : jobs.slice(0, 1);
@@ -204,8 +204,8 @@ function isOutOfSpace(error: unknown): boolean {
 }
 
 /**
- * Reads a document that ends with the connection, which clients announce as 0 bytes. A client that prints an empty file
- * announces 0 bytes, too, but sends only the zero byte and waits for the answer.
+ * Reads a document that ends with the connection. For an announced size of 0, it may also be an empty file: the client
+ * then sends only the zero byte and waits for the answer.
  */
 async function* untilEnd(bytes: Connection['bytes']): AsyncGenerator<Buffer> {
   const first = await firstValueFrom(bytes, { defaultValue: undefined });

@@ -68,7 +68,7 @@ async function ask(bytes: Bytes, words: string | Buffer, refusal: string): Promi
   await acknowledged(bytes, refusal);
 }
 
-/** Waits for the zero byte that acknowledges. After any other byte, some servers send a reason. */
+/** Waits for the zero byte, which acknowledges a step. After any other byte, some servers send a reason. */
 async function acknowledged(bytes: Bytes, refusal: string): Promise<void> {
   const answer = await firstValueFrom(bytes.framed(fixedLength(1)), { defaultValue: undefined });
   if (answer === undefined) throw new Error('the server ended the connection before it had the job: print it again');

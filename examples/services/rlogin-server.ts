@@ -6,7 +6,7 @@
  *
  * Connect with `npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER`, or `plink -rlogin -P 5130 $USER@127.0.0.1`.
  *
- * RFC 1282 trusts the user name that a client gives, if the client's port is below 1024. This server does not. Every
+ * If a client's port is below 1024, RFC 1282 trusts the user name that the client gives. This server does not. Every
  * client has to give a password, except a program of the server's own user on the same machine, because such a program
  * could start the same shell without the server. Nothing is encrypted, not even the password.
  */

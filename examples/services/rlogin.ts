@@ -93,7 +93,7 @@ async function session(connection: Connection, urgent: Observable<number> | unde
   const sizes = sizesFor(connection, urgent).subscribe((message) => bytes.next(message));
   const typing = bytes.sendFrom(stdin.isTTY ? keys() : (stdin as AsyncIterable<Buffer>)).subscribe({
     complete: () => {
-      // Without a terminal, the server may still run the commands of the input.
+      // Without a terminal, the server may still be running the commands from the input.
       if (stdin.isTTY) void connection.close();
     },
     error: () => undefined, // the output fails with the same error
@@ -109,7 +109,7 @@ async function session(connection: Connection, urgent: Observable<number> | unde
 
 /**
  * Drops the byte that asks for the size from the first chunk. Some servers send this byte twice as urgent data, and
- * then the kernel turns the first one into an ordinary byte. No text begins with it.
+ * then the kernel turns the first one into an ordinary byte. No text begins with this byte.
  */
 function withoutWish(chunk: Buffer, index: number): Buffer {
   return index === 0 && chunk[0] === sizeWanted ? chunk.subarray(1) : chunk;
@@ -167,7 +167,7 @@ async function* keys(): AsyncGenerator<Buffer> {
  * Makes the terminal pass on every key, including Ctrl-C, and show output unchanged. Node's `setRawMode` still turns
  * each LF into CR LF, which breaks full-screen programs.
  *
- * @returns a function that restores the terminal. An exception or a signal that ends the process restores it, too
+ * @returns a function that restores the terminal. If an exception or a signal ends the process, it is also called
  */
 function makeRaw(): () => void {
   if (!stdin.isTTY) return () => undefined;

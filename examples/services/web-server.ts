@@ -21,7 +21,7 @@ const patience = {
   keepAliveTimeout: 5_000, // between two requests
   connectionsCheckingInterval: 1_000, // the time between two checks of these limits
 };
-const longestStall = 15_000; // ms in which a client reads nothing; it is disconnected within twice this time
+const longestStall = 15_000; // ms; a client that stops reading is disconnected 15 to 30 s later
 const atOnce = 1_000; // connections; more clients wait in the kernel
 
 await program('ADDRESS FOLDER', [2, 2], async (address, path) => {

@@ -9,7 +9,7 @@ const readers = 50;
 const messages = 2_000;
 /** How many messages are sent before the server waits for the readers. */
 const atOnce = 50;
-/** More than `maxBuffered` and the kernel's buffers hold for a client that does not read. */
+/** More messages than `maxBuffered` and the kernel's buffers can hold for a client that does not read. */
 const mostMessages = 100_000;
 
 interface News {

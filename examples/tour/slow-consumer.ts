@@ -11,7 +11,7 @@ const many = 20_000;
 const few = 200;
 const total = many + few + many;
 const highWaterMark = 65_536;
-/** The most that `sendFrom` may queue in a channel: the high-water mark, and one message with its length. */
+/** The most that `sendFrom` may queue in a channel: the high-water mark, and one message with its length prefix. */
 const bound = highWaterMark + size + 4;
 /** A tenth of all the data. The two sockets and uncollected garbage need less. */
 const mostMemory = 128 * 1_048_576;
@@ -20,7 +20,7 @@ interface Phase {
   readonly label: string;
   readonly taken: number;
   readonly milliseconds: number;
-  /** The maximum queued in the producer's channel, and the maximum sent but not consumed, in bytes. */
+  /** The most bytes queued in the producer's channel, and the most bytes sent but not yet consumed. */
   readonly buffered: number;
   readonly ahead: number;
 }
@@ -31,9 +31,9 @@ interface Consumption {
   readonly inOrder: number;
   readonly phases: readonly Phase[];
   readonly held: Phase;
-  /** Whether the producer was waiting when the consumer had held its channel for a second. */
+  /** Whether the producer was still waiting after the consumer had held its channel for a second. */
   readonly waited: boolean;
-  /** The growth of this process, in bytes. */
+  /** How much the resident memory of this process has grown, in bytes. */
   readonly growth: number;
 }
 
@@ -229,7 +229,7 @@ class Meter {
     const { sent, buffered } = this.producer;
     this.buffered = Math.max(this.buffered, buffered);
     this.ahead = Math.max(this.ahead, (sent - this.consumer.received) * size);
-    // Not for each message, because measuring takes as long as sending one.
+    // Memory is not measured for each message, because that takes as long as sending one.
     if (sent % 64 === 0) this.measureMemory();
   }
 

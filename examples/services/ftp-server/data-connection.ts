@@ -81,7 +81,7 @@ export async function passive(
 // #endregion
 
 /**
- * Dials the client at its own address, and only from port 1024 on. Otherwise, a client could make the server attack
+ * Dials the client at its own address, and only at ports from 1024 on. Otherwise, a client could make the server attack
  * other hosts (FTP bounce).
  */
 export function active(
@@ -120,7 +120,7 @@ export function active(
   };
 }
 
-/** Whether the client did not connect in time. An error of a connection that was open is a different failure. */
+/** Whether the client did not act in time: it sent no command, or did not open the data connection. */
 export function isMissing(error: unknown): boolean {
   return error instanceof EmptyError || (error instanceof Error && error.name === 'TimeoutError');
 }

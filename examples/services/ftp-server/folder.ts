@@ -33,12 +33,12 @@ export interface Entry {
   readonly stats: Stats;
 }
 
-/** An upload in progress. If it is neither finished nor discarded, only a hidden file is left. */
+/** An upload in progress. Its bytes go into a hidden file, unless the upload extends an existing file. */
 export interface Upload {
   write(chunk: Buffer): Promise<void>;
-  /** Gives the complete upload its final name. */
+  /** Completes the upload, and gives a hidden file its final name. */
   finish(): Promise<void>;
-  /** Removes an unfinished upload. After `finish`, it does nothing. */
+  /** Removes the hidden file of an unfinished upload. After `finish`, it does nothing. */
   discard(): Promise<void>;
 }
 
@@ -84,7 +84,7 @@ export class Folder {
   }
   // #endregion
 
-  /** Acts on an entry of a folder. Even if the folder has moved, the path leads to the folder that was checked. */
+  /** Acts on an entry of a folder. Even if the folder moves, the path `entry` leads to the folder that was checked. */
   private async within<T>(path: string, act: (entry: string) => Promise<T>): Promise<T> {
     const parent = await this.reach(posix.dirname(path), O_RDONLY | O_DIRECTORY);
     try {
@@ -102,7 +102,7 @@ export class Folder {
     throw new Refusal(550, 'That is not a file.');
   }
 
-  /** Describes a file or a folder. For a symbolic link, describes the target, which has to be inside the folder. */
+  /** Describes a file or a folder. For a link, describes the target, which has to be inside the served folder. */
   async stats(path: string): Promise<Stats> {
     if (path !== '/') {
       const stats = await this.within(visible(path), (entry) => lstat(entry));

@@ -33,7 +33,7 @@ const beforeLogin = words('USER PASS AUTH PBSZ PROT FEAT OPTS SYST HELP NOOP QUI
 const withArgument = words(
   'USER AUTH PBSZ PROT TYPE MODE STRU PORT EPRT REST SIZE MDTM RETR STOR APPE DELE MKD RMD CWD RNFR RNTO OPTS',
 );
-const elsewhere = words('ACCT SMNT REIN SITE LANG HOST CCC MIC CONF ENC ADAT XSEM XMAS'); // defined by RFCs, but not supported here
+const elsewhere = words('ACCT SMNT REIN SITE LANG HOST CCC MIC CONF ENC ADAT XSEM XMAS'); // in RFCs, unsupported here
 /** Names from RFC 775, which older clients use. */
 const aliases: Readonly<Record<string, string>> = { XPWD: 'PWD', XCWD: 'CWD', XCUP: 'CDUP', XMKD: 'MKD', XRMD: 'RMD' };
 
@@ -612,7 +612,7 @@ function chunksOf(file: FileHandle, start = 0): AsyncIterable<Buffer> {
   return file.createReadStream({ start, highWaterMark: 65_536, autoClose: false });
 }
 
-/** Resolves when the kernel has everything. */
+/** Sends all data of the source. Resolves when the kernel has taken it. */
 async function sendAll(data: Connection, source: ObservableInput<Buffer | string>): Promise<void> {
   // Nothing arrives here, but the timeout for a stalled client runs only while this side reads.
   data.bytes.subscribe({ error: () => undefined });
@@ -652,7 +652,7 @@ const sentences: Readonly<Record<string, Reply>> = {
   ENFILE: [451, 'Too many files are open here; try again later.'],
 };
 
-/** Returns undefined for an error that the client did not cause. */
+/** Returns the reply that tells the client about an error, or undefined if no reply fits. */
 function replyTo(error: unknown): Reply | undefined {
   if (error instanceof Refusal) return [error.code, error.message];
   if (error instanceof SocketError) return undefined;

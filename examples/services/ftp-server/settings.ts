@@ -23,7 +23,7 @@ export interface Limits {
   readonly open: number;
   /** The time limit for a transfer without progress, in ms. */
   readonly stall: number;
-  /** How long an upload waits, in ms, to see whether the control connection ends too. A killed client ends both. */
+  /** How long an upload waits, in ms, to see whether the control connection also ends. A killed client ends both. */
   readonly farewell: number;
 }
 

@@ -8,7 +8,7 @@ type TcpAddress = Extract<Address, { transport: 'tcp' }>;
 const replyTimeout = 30_000; // ms
 const stallTimeout = 60_000; // ms
 
-/** `auto` uses TLS if the server can, `required` always, and `off` never. With TLS, the certificate has to be valid. */
+/** `auto` uses TLS if the server has it, `required` always, `off` never. With TLS, the certificate has to be valid. */
 export type TlsPolicy = 'auto' | 'required' | 'off';
 
 export class FtpError extends Error {

@@ -5,7 +5,7 @@ const { BYTEA, CIRCLE, DATE, INTERVAL, TEXT, TIMESTAMP, TIMESTAMPTZ } = pg.types
 const point = 600;
 const textArray = 1009;
 
-/** Types whose values stay text. The driver's objects for them have no microseconds, time zones or days. */
+/** Types whose values stay text. The driver's objects for times would lose microseconds, time zones or days. */
 const asText = new Map<number, number>([
   ...[BYTEA, CIRCLE, DATE, INTERVAL, TIMESTAMP, TIMESTAMPTZ, point].map((type) => [type, TEXT] as const),
   // Arrays of bytea, point, timestamp, date, timestamptz and interval.

@@ -30,7 +30,7 @@ export function parseSubcommand(line: string): Subcommand {
 
 /**
  * Parses a control file. Each line is a letter and an operand. `P` gives the user, and `N` the name of a document. A
- * lower-case letter prints a data file; the line is repeated for each copy.
+ * line with a lower-case letter prints a data file, and is repeated for each copy.
  */
 export function parseControlFile(text: string, number: string): ControlFile {
   const lines = text.split(/\r?\n/);

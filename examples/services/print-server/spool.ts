@@ -52,7 +52,7 @@ export class Spool {
   }
 
   /**
-   * Returns the queue of that name, which need not exist yet. Refuses a path, and a link that might lead out of the
+   * Returns the queue called `name`, which need not exist yet. Refuses a path, and a link, which might lead out of the
    * folder.
    */
   async queue(name: string): Promise<Queue> {
@@ -109,12 +109,12 @@ export class Queue {
     }
   }
 
-  /** Published documents have new paths, so they stay. */
+  /** Removes unpublished documents. Published documents have new paths, so they stay. */
   async discard(documents: Iterable<PartialDocument>): Promise<void> {
     for (const { path } of documents) await rm(path, { force: true });
   }
 
-  /** The name of each published file has everything that a listing shows. */
+  /** Publishes a job. The names of its files contain all that a listing shows, except for the sizes. */
   async publish({ number, user, origin, documents }: NewJob): Promise<void> {
     if (Buffer.byteLength(escaped(user)) > maxUserBytes) throw new Refusal('the user name is too long');
     const stamp = this.stamp();
@@ -160,7 +160,7 @@ export class Queue {
     await flush(this.folder);
   }
 
-  /** Removes the hidden files of connections that have ended. */
+  /** Removes the hidden files that an earlier server has left. */
   async clean(): Promise<void> {
     for (const name of await readdir(this.folder)) {
       if (/^\.\d+\.partial$/.test(name)) await rm(join(this.folder, name), { force: true });

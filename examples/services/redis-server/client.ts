@@ -49,7 +49,7 @@ export class Client {
     }
   }
 
-  /** Without names, unsubscribes from all channels. */
+  /** Unsubscribes from the named channels. Without names, unsubscribes from all channels. */
   *unsubscribe(names: readonly Buffer[]): Generator<Value> {
     const all = [...this.subscriptions.keys()].map((key) => Buffer.from(key, 'latin1'));
     const chosen: readonly (Buffer | null)[] = names.length > 0 ? names : all.length > 0 ? all : [null];

@@ -2,7 +2,7 @@
 import type { Client } from './client.js';
 import { ErrorReply, type Value } from './resp.js';
 
-/** The number of arguments, between a minimum and a maximum, is checked before `value` or `values` is called. */
+/** `words` has the minimum and maximum number of arguments, checked before `value` or `values` is called. */
 type Command = { readonly words: readonly [least: number, most: number]; readonly summary: string } & (
   | { readonly value: (client: Client, ...words: Buffer[]) => Value }
   | { readonly values: (client: Client, ...words: Buffer[]) => Iterable<Value> }
@@ -260,7 +260,7 @@ function describe(_: Client, word?: Buffer, ...names: Buffer[]): Value {
   switch (word && lower(word)) {
     case undefined:
     case 'info':
-      // Redis also counts the name, and a negative number is a minimum. The zeros describe keys in the arguments.
+      // Redis counts the name as well, and shows a minimum as a negative number. The zeros give no key positions.
       return chosen.map(([name, { words }]) => {
         const [least, most] = words;
         return [Buffer.from(name), least === most ? least + 1 : -(least + 1), [], 0, 0, 0];

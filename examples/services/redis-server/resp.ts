@@ -102,7 +102,7 @@ export class ValueDecoder implements Decoder<Value> {
   private readonly isFlat: boolean;
   /** The position in the stream at which the current value begins. */
   private start = -1;
-  /** The number of inspected bytes. The bytes of a bulk string count before they arrive. */
+  /** The number of inspected bytes. The bytes of a bulk string count as inspected before they arrive. */
   private seen = 0;
   /** No line ends between `seen` and this offset. */
   private searched = 0;
@@ -128,7 +128,7 @@ export class ValueDecoder implements Decoder<Value> {
     this.missing = [1];
   }
 
-  /** Inspects the first line of the next value, which gives its length. Returns false if that line is incomplete. */
+  /** Inspects the first line of the next value. Returns false if that line is incomplete. */
   private lookAhead(bytes: ByteQueue): boolean {
     if (bytes.length <= this.seen) return false;
     const kind = bytes.at(this.seen);

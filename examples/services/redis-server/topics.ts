@@ -18,8 +18,8 @@ export class Topics {
 
   // #region publish
   /**
-   * Sends a message to the subscribers, and returns their number. `maxBuffered` disconnects a subscriber that is too
-   * slow.
+   * Sends a message to the subscribers, and returns their number. A subscriber that is too slow exceeds `maxBuffered`,
+   * and is disconnected.
    */
   publish(name: Buffer, message: Buffer): number {
     const topic = this.topics.get(name.toString('latin1'));

@@ -44,7 +44,7 @@ async function holdersOf(socket: string): Promise<string[]> {
 }
 
 /**
- * Whether all user ids of a process are the server's user, and the process sees the same files (unlike a container).
+ * Whether all user ids of a process are the server's user, and the process sees the same files (unlike in a container).
  */
 async function isOwnProcess(pid: string): Promise<boolean> {
   try {

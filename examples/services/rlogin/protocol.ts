@@ -11,7 +11,7 @@
  */
 import { type Codec, delimited } from 'rxjs-sockets/codecs';
 
-/** A field at the beginning of a session, which ends with a NUL. There are four fields, and the first is empty. */
+/** Each of the four fields at the beginning of a session ends with a NUL. The first field is empty. */
 export const fields = delimited('\0', { maxLength: 64 });
 
 /** The server sends this byte to accept the fields. */

@@ -11,7 +11,10 @@ export interface Socket {
   readonly uid: number;
 }
 
-/** Finds this machine's TCP socket with these two addresses. Returns undefined if there is none, or without Linux. */
+/**
+ * Finds this machine's TCP socket with these two addresses. Returns undefined if there is none, or if the system is not
+ * Linux.
+ */
 export function socketOf(local: Address, remote: Address): Socket | undefined {
   if (local.transport !== 'tcp' || remote.transport !== 'tcp') return undefined;
   const ends = `${rowName(local.host, local.port)} ${rowName(remote.host, remote.port)}`;
@@ -23,7 +26,10 @@ export function socketOf(local: Address, remote: Address): Socket | undefined {
   return undefined;
 }
 
-/** Finds the descriptor of a connection of this process. Returns undefined if there is none, or without Linux. */
+/**
+ * Finds the descriptor of a connection of this process. Returns undefined if there is none, or if the system is not
+ * Linux.
+ */
 export function descriptorOf({
   local,
   remote,
@@ -63,8 +69,8 @@ function asIPv6(end: string): string {
 }
 
 /**
- * Formats an address and a port as in a row: in hexadecimal, with each 32 bits of the address in the machine's byte
- * order.
+ * Formats an address and a port as in a row: in hexadecimal, with each group of 32 bits of the address in the machine's
+ * byte order.
  */
 function rowName(host: string, port: number): string {
   const words = isIPv4(host)

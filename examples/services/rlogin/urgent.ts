@@ -1,5 +1,5 @@
 /**
- * Sends and receives TCP urgent data. Node cannot: it skips the urgent byte when it reads.
+ * Sends and receives TCP urgent data. Node can do neither: when it reads, it skips the urgent byte.
  *
  * A short Python program gets a copy of the connection's descriptor, and Node handles all other bytes. Without Linux or
  * `python3`, there is no urgent data, and these functions report that.

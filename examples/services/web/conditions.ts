@@ -56,7 +56,7 @@ export function requestedRange(
   return { start: Number(first), end: last === '' ? size - 1 : Math.min(Number(last), size - 1) };
 }
 
-/** Whether the client's other parts are from this version. A weak tag does not prove that. */
+/** Whether the parts that the client already has are from this version. A weak tag does not prove that. */
 function isSameVersion(condition: string | string[] | undefined, { tag, modified }: Version): boolean {
   if (condition === undefined || condition === tag) return true;
   return typeof condition === 'string' && !condition.includes('"') && seconds(condition) === modified.getTime();
@@ -66,7 +66,7 @@ function tags(header: string): readonly string[] {
   return header.match(/(?:W\/)?"[^"]*"|\*/g) ?? [];
 }
 
-/** Parses an HTTP date, which is in GMT even if it does not say so; NaN for anything else. */
+/** Parses an HTTP date, which is in GMT even if it does not say so. Returns NaN if there is no valid date. */
 function seconds(date: string | undefined): number {
   if (date === undefined) return NaN;
   return Date.parse(date.endsWith('GMT') ? date : `${date} GMT`);

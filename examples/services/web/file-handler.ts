@@ -73,7 +73,7 @@ export async function answer(folder: Folder, request: IncomingMessage, response:
 }
 
 async function respond(folder: Folder, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  // The server does not read the body of such a request, so it cannot find the next request.
+  // Other methods may have a body. The server does not read it, so it cannot find the next request.
   if (!isRead(request.method)) throw new Refusal(405, { Allow: 'GET, HEAD', Connection: 'close' });
   const { names, isFolder, query } = parseTarget(request.url ?? '');
   const path = isFolder ? [...names, 'index.html'] : names;

@@ -30,7 +30,7 @@ export class Folder {
     if (!this.contains(path)) return undefined;
     const file = await open(path, forReading);
     try {
-      // Meanwhile, a link may have replaced a folder in the path. Linux shows where the open file really is.
+      // Since `realpath`, a link may have replaced a folder in the path. Linux shows where the open file really is.
       if (process.platform !== 'linux' || this.contains(await readlink(`/proc/self/fd/${file.fd}`))) return file;
     } catch (error) {
       await file.close();
@@ -45,7 +45,7 @@ export class Folder {
   }
 }
 
-/** Refuses `.`, `..` and hidden files, which begin with a dot, and names with a separator or NUL. */
+/** Refuses names that begin with a dot (`.`, `..` and hidden files), and names with a separator or NUL. */
 function isServed(name: string): boolean {
   return !name.startsWith('.') && !/[/\\\0]/.test(name);
 }
