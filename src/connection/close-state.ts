@@ -121,8 +121,8 @@ const nothing: Actions = [];
  * - *the first failure*: the connection has not failed before. A cut-off does not count as a failure until the readers
  *   have been notified of it.
  * - The first failure is final, and is the `error` that the actions carry (C12). There are two exceptions: a bad frame
- *   replaces a cut-off, and a reset that the transport reports replaces `destroyed`. The `abortInput` of `destroy` and
- *   of `badFrame` always carries the error of that input.
+ *   replaces a cut-off, and a reset that the transport reports replaces `destroyed`. In a step for `destroy` or
+ *   `badFrame`, `abortInput` always carries the error that this input brings.
  * - `startCloseTimer` carries the limit given to `close` or `drain`, otherwise `closeTimeout`.
  */
 export class CloseState {

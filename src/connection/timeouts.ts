@@ -54,7 +54,10 @@ export class Timeouts {
     }
   }
 
-  /** Call when bytes have arrived, or when this side can read again. The time without reading does not count. */
+  /**
+   * Call when bytes have arrived, or when this side can read again. Time during which this side cannot read does not
+   * count toward the timeouts.
+   */
   restartIdleTimers(): void {
     this.idle?.interrupt();
     this.receive?.interrupt();

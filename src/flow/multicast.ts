@@ -98,7 +98,7 @@ export class Multicast<T> {
       notify(subscriber, this.state.outcome);
       return undefined;
     }
-    // `push` would reserve spare capacity. Most Flows have only one subscriber.
+    // This does not use `push`, which would reserve spare capacity in the array. Most Flows have only one subscriber.
     this.subscribers = this.subscribers.length === 0 ? [subscriber] : [...this.subscribers, subscriber];
     if (this.subscribers.length === 1) {
       this.source.started();

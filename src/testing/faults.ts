@@ -48,8 +48,8 @@ export interface Faults {
    */
   readonly slices?: FaultRange | undefined;
   /**
-   * The number of bytes that pass on a connection before this direction stops. Then nothing passes, not even the end of
-   * the stream. The connection stays open.
+   * The number of bytes that pass through a connection before this direction stops. Then nothing passes, not even the
+   * end of the stream. The connection stays open.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
@@ -77,7 +77,7 @@ export interface Faults {
    */
   readonly resetAfter?: FaultRange | undefined;
   /**
-   * The number of bytes that pass on a connection before both of its ends are closed with a FIN.
+   * The number of bytes that pass through a connection before both of its ends are closed with a FIN.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
@@ -127,7 +127,7 @@ export type FaultKind = 'latency' | 'bandwidth' | 'slices' | 'blackHole' | 'late
 export interface InjectedFault {
   /** The kind. `latency`, `bandwidth` and `slices` are listed once for each connection and direction. */
   readonly fault: FaultKind;
-  /** The number of the connection, from 1, in the order of acceptance. */
+  /** The connection's number. Connections are numbered from 1, in the order in which they were accepted. */
   readonly connection: number;
   /** The direction of the affected bytes. */
   readonly direction: FaultDirection;

@@ -217,7 +217,8 @@ describe.each(realPlaces)('close(), against node:net over $name', (place) => {
   });
 
   it('C11: a plain client that never ends its side gets everything sent, and is cut off at closeTimeout', async () => {
-    // `closeTimeout` is long, because a busy machine may take long to send the reply. Bytes not sent by then are lost.
+    // `closeTimeout` is long, because a busy machine may need a while to send the reply. Bytes that have not been sent
+    // when it expires are lost.
     const { near, raw } = await acceptedAt(place, { closeTimeout: 1_000 });
     near.data.next(reply);
     const received = readAll(raw);

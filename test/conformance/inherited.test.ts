@@ -34,7 +34,7 @@ function inheriting(fd: number, cwd = root): Program {
 
 const descriptor = (owner: unknown): number => (owner as { _handle: { fd: number } })._handle.fd;
 
-/** Opens a socket that listens at `where` and accepts no client. `close` leaves its file. */
+/** Opens a socket that listens at `where` and accepts no client. `close` leaves the socket's file in place. */
 async function openedAt(where: { port: number; host: string } | { path: string }): Promise<Opened> {
   const server = net.createServer();
   const gate = new AcceptGate(server);
@@ -71,7 +71,7 @@ async function opened(place: Place): Promise<Opened> {
 }
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('an inherited socket on %s', (_name, place) => {
-  it('S16: accepts clients, is closed once, with the listener, and is never used again', async () => {
+  it('S16: accepts clients, is closed together with the listener, and is never used again', async () => {
     const { fd, address, close } = await opened(place);
     const program = inheriting(fd);
     const listening = /^listening (.+)$/m;
@@ -85,13 +85,13 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('an inher
     expect(await program.ended, program.errors).toBe(0);
     expect(program.lines.slice(1, 3)).toEqual([`client ${local} at ${formatAddress(address)}`, 'descriptor closed']);
     expect(program.lines[3]).toMatch(/^error EBADF listen at fd:3: .*closed when the server stopped/);
-    // Descriptor 3 now belongs to a different listener, which is not affected.
+    // Descriptor 3 now belongs to a different listener, and the failed second subscription has not closed it.
     expect(program.lines.slice(4)).toEqual(['descriptor open', 'other 3 serves']);
     await expect(rawClient(address)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     if (address.transport === 'unix') expect(existsSync(address.path)).toBe(true);
   });
 
-  it('S3: a connected socket fails with EINVAL', async () => {
+  it('S3: listening on a connected socket fails with EINVAL', async () => {
     const { address } = await opened(place);
     const client = await rawClient(address);
     const program = inheriting(descriptor(client));

@@ -123,7 +123,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(near.data.bufferedBytes).toBe(0);
   });
 
-  it('F3: holding the channel makes the peer wait, and releasing it resumes the reading', async () => {
+  it('F3: holding the channel makes the peer wait, and releasing it resumes reading', async () => {
     const { near, peer } = await startedAt(side);
     const hold = near.data.hold();
     let size = 0;
@@ -233,7 +233,8 @@ describe.each(sides.filter(({ role }) => role === 'accepted'))('after TLS has st
     await readBytes(raw, 2);
     const peer = beginAsClient(raw);
     expect(String(await readAll(peer))).toBe('last');
-    // The close_notify is an alert of two bytes. TLS 1.3 sends it as a data record, with a type and a tag.
+    // The close_notify is an alert of two bytes. TLS 1.3 sends it in an encrypted record of 19 bytes: the alert, its
+    // type, and a tag of 16 bytes.
     expect(lastRecord(Buffer.concat(wire).subarray(2))).toBe(version === 'TLSv1.2' ? '150303' : '1703030013');
     peer.end();
   });

@@ -49,7 +49,7 @@ describe('SocketError', () => {
 });
 
 describe('systemError', () => {
-  it("S3: keeps errno's name, the address, and Node's error as the cause", () => {
+  it("S3: keeps the errno name (such as EADDRINUSE) and the address, with Node's error as the cause", () => {
     const cause = nodeError('EADDRINUSE', 'listen EADDRINUSE');
     const error = systemError(cause, "can't listen", address);
     expect(error).toMatchObject({ code: 'EADDRINUSE', address, cause });
@@ -153,7 +153,7 @@ describe('reasonOf', () => {
     expect(describeError(cause)).toBe(text);
   });
 
-  it('shows a long message, but at most 1,000 characters of it', () => {
+  it('shows a long message, but cuts the text after 1,000 characters', () => {
     expect(describeError(new Error('x'.repeat(500)))).toBe(`Error: ${'x'.repeat(500)}`);
     expect(describeError(new Error('x'.repeat(100_000)))).toHaveLength(1_001);
     expect(describeError(new Error('x'.repeat(100_000)))).toMatch(/^Error: x+…$/);

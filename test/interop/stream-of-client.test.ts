@@ -125,7 +125,7 @@ describe('a stream over a client', () => {
     expect(server.connections.size).toBe(0);
   });
 
-  it('I2: lets a driver write after the server has ended, unless `halfOpen` is false', async () => {
+  it('I2: can still write after a FIN from the peer, unless `halfOpen` is false', async () => {
     for (const halfOpen of [undefined, true, false]) {
       const received = new Promise<Buffer>((resolve, reject) => {
         void rawServer(tcp, (socket) => {
@@ -151,12 +151,12 @@ describe('a stream over a client', () => {
     }
   });
 
-  it('I2: fails a write with EPIPE after the end of the peer has ended the stream', async () => {
+  it('I2: fails a write with EPIPE once a FIN from the peer has ended the stream', async () => {
     const address = await rawServer(tcp, (socket) => {
       socket.resume().end('bye');
     });
     const stream = toNodeStream(connect(address));
-    // This call does for one stream what the option halfOpen does for a client.
+    // `allowHalfOpen` does for one stream what the option `halfOpen` does for a client.
     stream.once('connect', () => {
       stream.allowHalfOpen = false;
       stream.resume();
@@ -262,7 +262,7 @@ describe('a stream over a client, in place of a socket,', () => {
     stream.destroy();
   });
 
-  it('I2: reports silence with setTimeout, again after each activity, and does not end', async () => {
+  it('I2: with setTimeout, emits a timeout after every period of silence, and stays open', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const stream = toNodeStream(near);
     const events = eventsOf(stream.resume());
@@ -283,7 +283,7 @@ describe('a stream over a client, in place of a socket,', () => {
     expect(stream.setTimeout(5)).toBe(stream);
   });
 
-  it('I2: passes setNoDelay, setKeepAlive, ref and unref to the socket, even before it is connected', async () => {
+  it('I2: accepts setNoDelay, setKeepAlive, ref and unref, over a socket and in memory', async () => {
     const { near, client } = await dialledAt(tcp);
     expect(client).toBeDefined();
     const stream = toNodeStream(near);

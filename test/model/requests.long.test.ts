@@ -24,7 +24,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const acts = [
   'ask',
   'ask a large one',
-  'ask what can not be encoded',
+  'ask something that cannot be encoded',
   'answer the first',
   'answer the last',
   'answer all',
@@ -391,7 +391,7 @@ describe.each([
   ['tcp', tcp, 80],
   ['unix', unix, 80],
 ] as const)('requests on %s', (_name, place, numRuns) => {
-  it('K21: each request is answered with its own answer or rejected, once, and none is sent twice', async () => {
+  it('K21: each request is settled exactly once, by its own answer or by a rejection, and none is sent twice', async () => {
     await fc.assert(
       fc.asyncProperty(setting(0), fc.array(step, script), async (setting, steps) => {
         const { address, subscription } = await serverAt(place, () => undefined);

@@ -72,7 +72,7 @@ describe.each(senders)('haproxy with %s', (server) => {
     else expect(outcome.remote).toBe(undefined);
   });
 
-  test('S2: passes on the client that a received header names', async () => {
+  test('S2: forwards the client address named in a received header', async () => {
     const where = { host: '127.0.0.1', port: chained.ipV4 };
     // haproxy accepts no header that names a unix socket.
     const named = fc.oneof(namedVersion1(), namedVersion2()).filter(({ remote }) => remote?.transport === 'tcp');
@@ -100,7 +100,10 @@ describe.each(senders)('haproxy with %s', (server) => {
   });
 });
 
-/** The client that haproxy's header names. The header is parsed at once and byte by byte, before the payload. */
+/**
+ * The client that haproxy's header names. Parses the header twice, in one piece and byte by byte, and checks that the
+ * payload follows it.
+ */
 function clientOf(relayed: Relayed | undefined): Address | undefined {
   if (relayed === undefined) throw new Error('haproxy has dropped the connection');
   const { bytes } = relayed;

@@ -39,7 +39,7 @@ afterAll(async () => {
 const rlogind = 'rsh-redone-server/usr/sbin/in.rlogind';
 
 describe('rlogin.ts', () => {
-  it('ends at ~. at the beginning of a line, and restores the terminal', async () => {
+  it('ends when `~.` is typed at the beginning of a line, and restores the terminal', async () => {
     const session = `stty -g; ${[...client, address, me].join(' ')}; echo status $?; stty -g`;
     const screen = new Screen(['sh', '-c', session]);
     await screen.until(prompt);
@@ -118,7 +118,7 @@ describe('rlogin.ts', () => {
 
 describeWith('rlogin.ts with in.rlogind', [rlogind, 'python3', 'unshare'], ([rlogind]) => {
   describe.runIf(isRoot)('started by inetd', () => {
-    /** Starts the server through inetd. Its PAM configuration admits every user. */
+    /** Starts in.rlogind as inetd would, from a small Python script. Its PAM configuration admits every user. */
     async function inetd(): Promise<number> {
       const pam = await freshFolder();
       const open = ['auth', 'account', 'session'].map((kind) => `${kind} required pam_permit.so\n`).join('');
@@ -152,7 +152,7 @@ while True:
       return Number(port);
     }
 
-    it('has a real terminal, from a privileged port', async () => {
+    it('gets a real terminal when it connects from a privileged port', async () => {
       const screen = new Screen([...client, `tcp://127.0.0.1:${await inetd()}`, me]);
       await use(screen);
       expect(await screen.ended).toBe(0);
@@ -163,7 +163,7 @@ while True:
       await printTenMegabytes(new Screen([...client, `tcp://127.0.0.1:${await inetd()}`, me]));
     });
 
-    it('says that the server requires a privileged port if it has none', async () => {
+    it('if it cannot use a privileged port, says that the server requires one', async () => {
       const nobody = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'];
       const { program } = start([...nobody, ...client, `tcp://127.0.0.1:${await inetd()}`, me]);
       expect(await program.ended).toBe(1);

@@ -33,7 +33,7 @@ describe('listen', () => {
     expectTypeOf(listen({ port: 0 }, { backlog: 5 })).toEqualTypeOf<Server<Buffer, Bytes>>();
   });
 
-  test('S1: infers what is received and sent from the codec', () => {
+  test('S1: infers from the codec what is received and what is sent', () => {
     expectTypeOf(listen({ path: '/run/a' }, { codec: lines() })).toEqualTypeOf<Server<string, string>>();
     expectTypeOf(listen({ port: 0 }, { codec: lengthPrefixed() })).toEqualTypeOf<Server<Buffer, Bytes>>();
     expectTypeOf(listen({ port: 0 }, { codec })).toEqualTypeOf<Server<{ id: number }, { name: string }>>();

@@ -45,7 +45,7 @@ describe('the examples of Flow show how to', () => {
     expect(stored).toEqual(['one', 'two', 'three']);
   });
 
-  it('subscribe with a channel as an echo', async () => {
+  it('echo by subscribing a channel to itself', async () => {
     const { connection, peer } = await pair();
     const echo = record(peer.data);
     connection.data.subscribe(connection.data); // an echo at the peer's pace

@@ -14,7 +14,7 @@ const program = join(root, 'test/support/transport/node/permission-program.mjs')
 const flags = process.allowedNodeEnvironmentFlags;
 /** Node 20 has a different name for this flag. */
 const permission = flags.has('--permission') ? '--permission' : '--experimental-permission';
-/** Since Node 25, access to the network is a permission as well. */
+/** Since Node 25, network access also needs a permission. */
 const network = flags.has('--allow-net') ? ['--allow-net'] : [];
 
 let library: string;
@@ -23,7 +23,7 @@ beforeAll(async () => {
   library = await compiled('permission');
 });
 
-/** Starts a process that may read the project. Anything else needs one of `permissions`. */
+/** Starts a process that may read the project. Any other access must be granted in `permissions`. */
 async function permitted(...permissions: string[]): Promise<ChildProcess> {
   const execArgv = [permission, '--no-warnings', `--allow-fs-read=${root}`, ...permissions];
   const child = fork(program, [library], { execArgv, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
@@ -58,7 +58,7 @@ function opened(child: ChildProcess, folder: string): string[] {
 }
 
 describe("under Node's permission model", () => {
-  it('S8: a socket file needs permission only for its folder, and leaves no descriptor open', async () => {
+  it('S8: listening on a socket file needs permission only for its folder, and leaves no descriptor open', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const child = await permitted(...network, `--allow-fs-read=${folder}`, `--allow-fs-write=${folder}`);
@@ -68,7 +68,7 @@ describe("under Node's permission model", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: a folder without permission fails with EACCES, and leaves no descriptor open', async () => {
+  it('S3: listening in a folder without permission fails with EACCES, and leaves no descriptor open', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     for (const permissions of [[], [`--allow-fs-read=${folder}`]]) {

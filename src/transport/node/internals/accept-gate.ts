@@ -24,7 +24,7 @@ export interface Gate {
   release(): void;
 }
 
-/** A gate without effect, for a server that cannot pause accepting. */
+/** A no-op gate, for a server that cannot pause accepting. */
 export const openGate: Gate = { isEffective: false, opened: nothing, hold: nothing, release: nothing };
 
 interface ListeningHandle {

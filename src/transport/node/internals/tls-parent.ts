@@ -20,7 +20,7 @@ import { nodeAsyncHooks, nodeTls } from '../../lazy-builtins.js';
 export interface TlsParents {
   /** Makes `server` perform a handshake over `raw`, as if it had accepted `raw`. */
   handOver(server: tls.Server, raw: net.Socket): void;
-  /** Returns the raw socket below `socket`. Call it within an event of the server. */
+  /** Returns the raw socket below `socket`. Call it from a listener for one of the server's events. */
   below(socket: tls.TLSSocket): net.Socket | undefined;
 }
 

@@ -49,7 +49,8 @@ export class SocketPath {
       const error = await probe(path);
       signal.throwIfAborted();
       this.assertNoServer(error);
-      // The refusal may come from a different file that existed only for a moment, so compare again.
+      // The ECONNREFUSED may have come from another file that was at the path only briefly, so check that the path
+      // still holds the same file.
       if (error?.code === 'ECONNREFUSED' && isSameBirth(look(this.path), found)) return found;
     }
     throw this.refusal('EADDRINUSE', 'other processes keep changing the file');
@@ -73,7 +74,7 @@ export class SocketPath {
     return new SocketError(code, message, cause === undefined ? { address } : { address, cause });
   }
 
-  /** Throws if a process listens on the file, or if that is unknown. */
+  /** Throws if a process is listening on the file, or might be. */
   private assertNoServer(error: NodeJS.ErrnoException | undefined): void {
     if (isShortage(error) || isForbidden(error)) throw this.failed('connect to the socket file', error);
     switch (error?.code) {
@@ -121,8 +122,8 @@ function kindOf(file: BigIntStats): string {
 }
 
 /**
- * Connects, and disconnects at once. The kernel answers immediately, even if the server's process is stopped. If the
- * server's queue is full, the error is `EAGAIN`.
+ * Connects, and disconnects at once. The kernel answers immediately, even if the server's process is suspended
+ * (SIGSTOP). If the server's queue is full, the error is `EAGAIN`.
  *
  * @returns Node's error, or `undefined` if a server listens
  */
