@@ -161,7 +161,7 @@ class World {
       case 'ask a large one':
         this.ask({ more: 'x'.repeat(200_000) });
         break;
-      case 'ask what can not be encoded':
+      case 'ask something that cannot be encoded':
         this.ask({ ask: 1n });
         break;
       case 'answer the first':
