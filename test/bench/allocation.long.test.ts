@@ -15,8 +15,8 @@ beforeAll(async () => {
 afterAll(() => rm(workshop.folder, { recursive: true, force: true }));
 
 /**
- * Counts the objects that are allocated for each of `messages` messages, and for each of the next `2 * messages`.
- * Without a compiler, the count is the same in every run.
+ * Counts the objects that are allocated per message: first over `messages` messages, then over the next
+ * `2 * messages`. Without the JIT compiler, the count is the same in every run.
  */
 async function count(work: Work, path: string | undefined, messages: number): Promise<[Allocated, Allocated]> {
   const server = await CountingServer.start(workshop, 'rxjs-sockets', work, path, ['--jitless']);
@@ -41,7 +41,7 @@ describe.each(['tcp', 'unix'])('allocations per message over %s', (transport) =>
   const place = async (): Promise<string | undefined> =>
     transport === 'tcp' ? undefined : join(await freshFolder(), 'socket');
 
-  // Work that is done once per chunk or turn adds a fraction to each line. `node` limits what Node allocates. With
+  // Work that is done once per chunk or turn adds only a fraction per message. `node` limits what Node allocates. With
   // `bytes`, every message is a chunk and a turn, and what Node allocates differs between its versions.
   it.each([
     // The line.

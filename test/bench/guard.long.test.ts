@@ -20,7 +20,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(workshop.folder, { recursive: true, force: true }));
 
-/** Measures up to ten times, and fails if no result is good enough. A busy machine spoils only some of them. */
+/** Measures up to ten times, and fails if no result is good enough. A busy machine spoils only some results. */
 async function bestOf(measure: () => Promise<number>, goodEnough: (ratio: number) => boolean): Promise<void> {
   const found: number[] = [];
   while (found.length < 10) {
@@ -39,8 +39,8 @@ describe('the cost of pushed lines', () => {
   const inFlight = { tcp: 2_000, unix: 200 };
 
   /**
-   * Echoes `blocks` times 100 lines with at most `most` lines in flight, and returns the processor time of the server
-   * in microseconds.
+   * Echoes 100 lines, `blocks` times, with at most `most` lines in flight. Returns the processor time of the server in
+   * microseconds.
    */
   async function echo(server: ServerProcess, socket: net.Socket, blocks: number, most: number): Promise<number> {
     const before = await server.cpu();

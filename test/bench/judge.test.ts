@@ -10,7 +10,7 @@ import '../support/leaks.js';
 const always = (growth: number) => ({ from: 1, to: 10, growth: spread([growth]) });
 
 describe('the judgement of how cost grows', () => {
-  it('compares each point with the largest point of at most a tenth of its size, and skips 0', () => {
+  it('compares each point with the largest point of at most a tenth of its size, and skips size 0', () => {
     const steps = stepsOf([0, 1, 5, 10, 90, 100].map((n) => ({ n, costs: [n + 1] })));
     expect(steps.map(({ from, to }) => [from, to])).toEqual([
       [1, 10],
@@ -99,7 +99,7 @@ describe('the targets of the benchmark', () => {
   });
   const verdicts = (found: Found) => targetsOf(found).map(({ to, target, reached }) => [to, target, reached]);
 
-  it('compare pipelined lines with plain, Effect and the limit, each by its own median', () => {
+  it('compare pipelined lines with plain, Effect and the limit, each by the median of its ratios', () => {
     const against = { effect: spread([2, 2.6, 2.7]), limit: spread([0.2, 0.29, 0.4]) };
     expect(verdicts(foundWith({ 'rxjs-sockets': { figure, ratio: spread([12, 12, 13]), against } }))).toEqual([
       ['plain', 12, true],

@@ -13,7 +13,7 @@ const look = () =>
     width: fc.constantFrom(1 as const, 2 as const, 4 as const),
   });
 
-/** The calls while a chunk is borrowed, or while bytes are read directly into a frame. */
+/** The calls that are made while a chunk is borrowed, or while bytes are read directly into a frame. */
 const looks = () => fc.array(look(), { maxLength: 5 });
 
 const step = () =>
@@ -35,7 +35,7 @@ const step = () =>
     { weight: 1, arbitrary: fc.record({ act: fc.constant('clear' as const) }) },
   );
 
-/** Repeats few different bytes, so that needles are found. The sizes lie around the queue's limits for copying. */
+/** Few different bytes, repeated, so that needles are found. Sizes are near the queue's limits for copying. */
 const chunk = () =>
   fc
     .tuple(

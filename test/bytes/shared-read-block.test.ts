@@ -106,7 +106,7 @@ describe('sending memory that was borrowed from the read block', () => {
     );
   });
 
-  it('C14: leaves no memory behind for values that are dropped while the peer does not read', () => {
+  it('C14: keeps no memory for values that are dropped while the peer does not read', () => {
     const buffer = new WriteBuffer();
     const encoder: Encoder<Buffer> = {
       encode(bytes, into) {

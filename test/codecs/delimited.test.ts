@@ -21,7 +21,8 @@ function model(stream: Buffer, delimiter: Buffer, maxLength: number): [Buffer[],
     messages.push(rest.subarray(0, end));
     rest = rest.subarray(end + delimiter.length);
   }
-  // The rest may end with a part of the delimiter. `shortest` is the least length that its message can have.
+  // The rest may end with a part of the delimiter. `shortest` is the least length of the unfinished
+  // message.
   let shortest = Math.max(0, rest.length - delimiter.length + 1);
   while (!delimiter.subarray(0, rest.length - shortest).equals(rest.subarray(shortest))) shortest++;
   if (shortest > maxLength) return [messages, 'ERR_FRAME_TOO_LONG'];
@@ -61,7 +62,7 @@ describe('the delimited codec', () => {
   it.each(overlapping)('D1: obeys the codec rules with a delimiter that overlaps itself: %o', (delimiter) => {
     const half = delimiter.slice(0, delimiter.length / 2);
     const values = ['', 'x', `${half}x`, Buffer.from('xyz'), 'x'.repeat(1_500)];
-    // The delimiter's prefixes that are also its suffixes, from the shortest.
+    // Prefixes of the delimiter that no message may end with: the delimiter after it would be found too early.
     const early = Array.from({ length: delimiter.length }, (_, index) => delimiter.slice(0, index + 1)).filter(
       (begun) => (begun + delimiter).indexOf(delimiter) < begun.length && isWellFormed(begun),
     );
@@ -202,7 +203,7 @@ describe('the limits of the delimited codec', () => {
     ['', 'xxx\r\r', '\r\n'],
     ['ok\r\n', 'xxxxx\r\n', '\r\n'],
     ['', 'abxx', 'ab\0'],
-  ])('D3: after %o, a frame over maxLength fails as soon as that is certain: %o with %o', (before, bad, delimiter) => {
+  ])('D3: after %o, a frame fails as soon as it is certainly over maxLength: %o with %o', (before, bad, delimiter) => {
     const codec = delimited(delimiter, { maxLength: 3 });
     const expected = [before === '' ? [] : ['ok'], 'ERR_FRAME_TOO_LONG'];
     for (const size of [1, 2, 3, 100]) {
@@ -285,7 +286,7 @@ describe('the limits of the delimited codec', () => {
     ['options', '|', null],
     ['options', '|', 4],
     ['options', '|', []],
-  ])('A5: a bad %s is refused at once, by name: %o, %o', (name, delimiter, options) => {
+  ])('A5: a bad %s is refused at once, and the error names it: %o, %o', (name, delimiter, options) => {
     const error = refusal(() => delimited(delimiter as string, options as DelimitedOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

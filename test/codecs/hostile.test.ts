@@ -11,7 +11,7 @@ import { receive } from '../support/codecs/decode-stream.js';
 
 const { delimited, fixedLength, jsonLines, lengthPrefixed, lines, mapCodec, netstring, text } = codecs;
 
-/** Every codec, in several forms. The function returns how many bytes of the stream a message needs at least. */
+/** Every codec, in several forms. The function returns the least number of bytes that encode a message. */
 const all: readonly [string, Codec<unknown, never>, (message: never) => number][] = [
   ['delimited', delimited('\r\n', { maxLength: 40 }), (message: Buffer) => message.length],
   ['delimited, overlapping', delimited('aa', { maxLength: 40 }), (message: Buffer) => message.length],
@@ -46,7 +46,7 @@ const stream = (): fc.Arbitrary<Buffer> =>
 const tested = new Set(all.map(([name]) => name.replace(/,.*/, '')));
 
 describe('each codec, given hostile bytes,', () => {
-  it('is tested here', () => {
+  it('is in the list of tested codecs', () => {
     const made = Object.entries(codecs).filter(([, value]) => typeof value === 'function');
     expect(made.map(([name]) => name).sort()).toStrictEqual([...tested].sort());
   });

@@ -277,7 +277,7 @@ describe('the limits of the jsonLines codec', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: a bad %s is refused at once, by name: %o', (name, options) => {
+  ])('A5: a bad %s is refused at once, and the error names it: %o', (name, options) => {
     const error = refusal(() => jsonLines(options as JsonLinesOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

@@ -171,7 +171,7 @@ describe('the limits of the lengthPrefixed codec', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: a bad %s is refused at once, by name: %o', (name, options) => {
+  ])('A5: a bad %s is refused at once, and the error names it: %o', (name, options) => {
     const error = refusal(() => lengthPrefixed(options as LengthPrefixedOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

@@ -108,7 +108,7 @@ describe('the options of the lines codec', () => {
     ['options', 10],
     ['options', []],
     ['options', () => '\n'],
-  ])('A5: a bad %s is refused at once, by name: %o', (name, options) => {
+  ])('A5: a bad %s is refused at once, and the error names it: %o', (name, options) => {
     const error = refusal(() => lines(options as LinesOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

@@ -31,7 +31,7 @@ const whole = (text: string | Buffer): Buffer[] => [Buffer.from(text as string)]
 
 const bytewise = (bytes: Buffer): Buffer[] => chunksOf(bytes, [1]);
 
-/** The size of the input in the tests that count the work. */
+/** The size of the input in the tests that count the decoder's work. */
 const total = 262_144;
 
 describe('the decoder of the lines codec', () => {
@@ -48,7 +48,7 @@ describe('the decoder of the lines codec', () => {
     );
   });
 
-  it('D1: removes both line endings, and nothing else', () => {
+  it('D1: removes line ends of both kinds, and nothing else', () => {
     const stream = 'a\nb\r\n\n\r\nc\rd\r\r\n\u2028\u0085\v\f\n';
     for (const delimiter of ['\n', '\r\n'] as const) {
       const { messages } = receive(lines({ delimiter }), whole(stream));

@@ -216,7 +216,7 @@ describe.each([tcp, unix])('a server with hostile clients over $name', (place) =
     },
   );
 
-  /** A stream of two frames, and whether a stream of `at` bytes ends between frames. */
+  /** A stream of frames, and whether its first `at` bytes end between two frames. */
   const streams: readonly [string, Any, string, (at: number) => boolean][] = [
     ['delimited', delimited('\r\n'), 'abc\r\n\r\n', (at) => [0, 5, 7].includes(at)],
     ['fixedLength', fixedLength(3), 'abcdef', (at) => at % 3 === 0],

@@ -210,7 +210,7 @@ describe('a codec made with mapCodec', () => {
     ['decode', lines(), 'decode', String],
     ['encode', lines(), String, undefined],
     ['encode', lines(), String, {}],
-  ])('A5: refuses a bad %s at once, by name', (name, codec, decode, encode) => {
+  ])('A5: refuses a bad %s at once, and names it in the error', (name, codec, decode, encode) => {
     const error = refusal(() =>
       mapCodec(codec as Codec<string>, decode as (line: string) => string, encode as (line: string) => string),
     );

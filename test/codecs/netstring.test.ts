@@ -153,7 +153,7 @@ describe('the limits of the netstring codec', () => {
     }
   });
 
-  it('D3: the first wrong byte fails, before the rest arrives', () => {
+  it('D3: a frame fails at its first wrong byte, before the rest arrives', () => {
     for (const [bad, code] of [
       ['01', 'ERR_FRAME_INVALID'],
       ['x', 'ERR_FRAME_INVALID'],
@@ -224,7 +224,7 @@ describe('the limits of the netstring codec', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: a bad %s is refused at once, by name: %o', (name, options) => {
+  ])('A5: a bad %s is refused at once, and the error names it: %o', (name, options) => {
     const error = refusal(() => netstring(options as NetstringOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

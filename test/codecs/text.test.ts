@@ -148,7 +148,7 @@ describe('the text codec', () => {
     ['a surrogate', [0xed, 0xa0]],
     ['a character over U+10FFFF', [0xf4, 0x90]],
     ['a character that another one interrupts', [0xe2, 0x82, 0x41]],
-  ])('D3: fails for %s as soon as that is certain, after the text before it', (_, bad) => {
+  ])('D3: at %s, fails as soon as the bytes are certainly invalid, after the text before them', (_, bad) => {
     for (const before of ['', 'a', '€'.repeat(3_000)]) {
       const stream = Buffer.concat([Buffer.from(before), Buffer.from(bad)]);
       expect(read([stream])).toStrictEqual([before, 'ERR_FRAME_INVALID']);

@@ -12,7 +12,7 @@ interface Transition {
   readonly condition: string;
   readonly actions: readonly string[];
   readonly next: Phase | undefined;
-  /** The table says `as …` here: the lines of this input apply. */
+  /** The input whose lines apply instead, if the table says `as …`. */
   readonly as: string | undefined;
 }
 

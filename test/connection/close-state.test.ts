@@ -88,7 +88,7 @@ class Driver {
         if (this.hasCloseTimer) this.perform(state.fail(this.error('ERR_TIMEOUT_CLOSE')));
         return;
       case 'bad frame':
-        // The connection decodes nothing without a reader.
+        // Without a reader, the connection decodes nothing.
         if (this.readers > 0) this.perform(state.badFrame(this.error('ERR_FRAME_INVALID')));
         return;
       case 'peer finishes':
@@ -282,7 +282,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     });
   });
 
-  it('C8: fails the readers of an aborted connection, unless they already had an end', () => {
+  it('C8: fails the readers of an aborted connection, unless their stream had already ended', () => {
     always(({ isAborted, performed, end }) => {
       if (!isAborted) return;
       const hadEnd = performed.includes('finishInput') || performed.includes('stopInput');
@@ -298,7 +298,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     });
   });
 
-  it('C11, S7: ends after its work and its readers, even if the peer does nothing', () => {
+  it('C11, S7: ends once its work is done and its readers have left, even if the peer does nothing', () => {
     fc.assert(
       fc.property(
         sequences,
@@ -335,7 +335,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     );
   });
 
-  it('does nothing after the outcome but notify readers that still read received data', () => {
+  it('after the outcome, only notifies readers that still read received data', () => {
     fc.assert(
       fc.property(sequences, sequences, (steps, later) => {
         const driver = after(...steps);
@@ -359,7 +359,7 @@ describe('CloseState', () => {
     expect(driver.finsAsked).toBe(1);
   });
 
-  it('C7: keeps the sending side open with halfOpen when the peer has ended', () => {
+  it('C7: with halfOpen, keeps the sending side open when the peer has finished', () => {
     const driver = new Driver(true, false);
     driver.input('peer finishes');
     driver.input('reader leaves');
@@ -407,7 +407,7 @@ describe('CloseState', () => {
     expect(driver.outcomes).toBe(1);
   });
 
-  it('T5: reports an incomplete frame instead of the cut-off', () => {
+  it('T5: if the stream was cut off inside a frame, reports the incomplete frame instead of the cut-off', () => {
     const state = new CloseState({ halfOpen: false, closeTimeout: 0 });
     const cut = new SocketError('ERR_TLS', 'the stream was cut off');
     const frame = new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame');
@@ -429,7 +429,7 @@ describe('CloseState', () => {
     expect(after('close', 'time out').performed.at(-2)).toBe('reset');
   });
 
-  it('C22: limits a connection without a reader by claimTimeout, unless it is closing', () => {
+  it('C22: limits the time of a connection without a reader by claimTimeout, unless it is closing', () => {
     expect(after('reader leaves').hasClaimTimer).toBe(true);
     expect(
       after('reader leaves', 'close', 'flush').performed.filter((action) => action === 'startClaimTimer'),

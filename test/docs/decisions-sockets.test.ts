@@ -9,7 +9,7 @@ import { until } from '../support/scheduling/event-loop.js';
 import { text, addressOf } from '../support/docs/decision-tests.js';
 
 describe.each(places)('a server over $name', (place) => {
-  it('S10: completes listening when the last subscriber leaves, and emits the next address later', async () => {
+  it('S10: completes `listening` when the last subscriber leaves, and emits the next address later', async () => {
     const server = listen(await place.address(), place.options);
     for (let run = 0; run < 2; run++) {
       const serving = record(server);
@@ -20,14 +20,14 @@ describe.each(places)('a server over $name', (place) => {
     }
   });
 
-  it('S10: completes listening on shutdown, even if it never listened', async () => {
+  it('S10: completes `listening` on shutdown, even if it never listened', async () => {
     const server = listen(await place.address(), place.options);
     const addresses = record(server.listening);
     await server.shutdown();
     expect([addresses.values, addresses.endings]).toEqual([[], ['complete']]);
   });
 
-  it('S11: reports a failed bind at once, even while it is held, and completes listening (S10)', async () => {
+  it('S11: reports a failed bind at once, even while it is held, and completes `listening` (S10)', async () => {
     const { address } = await serverAt(place, () => undefined);
     const server = listen(address, place.options);
     const hold = server.hold();
@@ -118,7 +118,7 @@ describe.each(places)('a client over $name', (place) => {
     expect(await lost.end()).toMatchObject({ code: 'ERR_CLOSED', cause: 'lost' });
   });
 
-  it('K19: open() returns the first connection, and keeps the client subscribed until it ends', async () => {
+  it('K19: open() returns the first connection; the client stays subscribed until that connection ends', async () => {
     const { server, address } = await serverAt(place, ({ data }) => data.subscribe(data), text);
     const client = connect(address, { ...place.options, ...text });
     const connection = await client.open();

@@ -33,7 +33,7 @@ describe('addresses', () => {
 });
 
 describe.each(places)('Flow over $name', (place) => {
-  it('F9: emits nothing during subscribe, so that others can join, but may emit during release', async () => {
+  it('F9: emits nothing during subscribe(), so that others can join, but may emit during release()', async () => {
     const { near, far } = await pairAt(place, text);
     far.data.next('one');
     far.data.next('two');
@@ -52,7 +52,7 @@ describe.each(places)('Flow over $name', (place) => {
     expect(first.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F10: reports the end of a held Flow only after its values have been emitted', async () => {
+  it('F10: while it is held, does not report its end, and after the release, emits its values first', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -164,7 +164,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(received.values).toEqual(['last!']);
   });
 
-  it('C16: without halfOpen and a reader, ends its sending side at the FIN', async () => {
+  it('C16: without halfOpen and without a reader, ends its sending side at the FIN', async () => {
     const { near, far } = await pairAt(place, { ...text, halfOpen: false });
     const received = record(far.data);
     near.data.next('unasked');
@@ -176,7 +176,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(await record(near.data).count(1)).toEqual(['unread']);
   });
 
-  it('C17: still emits the values that arrive while it closes, if its subscriber is not held', async () => {
+  it('C17: still emits the values that arrive while it closes, if its channel is not held', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const closed = near.close();
@@ -187,7 +187,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect([received.values, received.endings]).toEqual([['still'], ['complete']]);
   });
 
-  it('C17: discards the values that arrive while it closes if its subscriber is held', async () => {
+  it('C17: discards the values that arrive while it closes if its channel is held', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -314,7 +314,7 @@ describe.each(places)('the end of a connection over $name', (place) => {
     expect(await closed).toMatchObject({ reason: 'finished' });
   });
 
-  it('C29: an aborted signal shuts a server down, and ends a client with its reason', async () => {
+  it('C29: an aborted signal shuts a server down, and ends a client with the reason of the signal', async () => {
     const ending = new AbortController();
     const { signal } = ending;
     const { server, address } = await serverAt(place, ({ data }) => data.subscribe(data), { signal });

@@ -27,7 +27,7 @@ function start(
   return { program: new Program(child), child };
 }
 
-/** Opens a listening socket as systemd does. This process never accepts on it. `close` keeps the socket file. */
+/** Opens a listening socket as systemd does. This process never accepts on it. Its file stays when it is closed. */
 async function opened(where: { port: number; host: string } | { path: string }) {
   const server = net.createServer();
   const gate = new AcceptGate(server);
@@ -38,7 +38,7 @@ async function opened(where: { port: number; host: string } | { path: string }) 
   onTestFinished(() => void server.close());
   const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
   if ('path' in where) {
-    // Node would remove the name that it bound, so the file gets another name.
+    // On close, Node removes the name that it has bound, so the file gets another name.
     renameSync(`${where.path}.bound`, where.path);
     return { server, fd, address: `unix:${where.path}` };
   }

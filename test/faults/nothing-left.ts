@@ -5,7 +5,7 @@ type Census = ReadonlyMap<string, number>;
 
 /**
  * Runs `work`, then waits until nothing of it is left: no new handle, timer or descriptor, and no object that it has
- * marked. If anything is left after a number of rounds of the event loop, it rejects with a list.
+ * marked. Rejects with a list of what is left after `rounds` rounds of the event loop.
  */
 export async function nothingLeftOf(
   work: (mark: <T extends object>(thing: T) => T) => Promise<void>,
@@ -23,7 +23,7 @@ export async function nothingLeftOf(
     await new Promise((resolve) => setImmediate(resolve));
     left = more(before, census());
     if (left.length > 0) continue;
-    // A collection can take several rounds. An object that survives this many is still referenced.
+    // A collection can take several rounds. An object that survives 25 of them is still referenced.
     if (++collections > 25) break;
     gc?.();
     left = marked.filter(({ ref }) => ref.deref() !== undefined).map(({ name }) => name);

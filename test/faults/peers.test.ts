@@ -71,7 +71,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C7: everything that a killed peer wrote arrives, then its end, if it had read everything', async () => {
+  it('C7: if a killed peer had read everything, all that it wrote arrives, and then its end', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -102,7 +102,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C10: the death of a peer without subscribers affects no other connection', async () => {
+  it('C10: the death of a peer whose data nobody subscribes to affects no other connection', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { server, address } = await stage.server(() => undefined);
@@ -118,7 +118,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C11: close() sends the complete reply to a late reader, even if its own data was never read', async () => {
+  it('C11: close() sends the complete reply to a late reader, even with unread data from that reader', async () => {
     const peer = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -218,7 +218,7 @@ function pathOf(address: Parameters<Puppet['connect']>[0]): string {
 }
 
 describe('a server whose socket file is replaced', () => {
-  it('S8: keeps its connections, and does not remove the other file', () =>
+  it('S8: keeps its connections, and does not remove the new file', () =>
     onStage(unix, async (stage) => {
       const { rename, unlink, stat } = await import('node:fs/promises');
       const { server, address } = await stage.server<string, string>(({ data }) => data.subscribe(data), {

@@ -158,7 +158,7 @@ describe.each(realPlaces)('a connection through a faulty proxy over $name', (pla
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 0 } });
       const near = await stage.connection(address, { maxBuffered: 100_000, overflow: 'drop' });
       const chunk = Buffer.alloc(10_000);
-      // The loop ends when both kernels are full.
+      // The loop ends when all buffers on the way are full, so that a value is dropped.
       while (near.bytes.dropped === 0) {
         near.bytes.next(chunk);
         expect(near.bytes.bufferedBytes).toBeLessThanOrEqual(110_000);

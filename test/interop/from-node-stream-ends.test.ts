@@ -118,7 +118,7 @@ describe('fromNodeStream', () => {
     expect(Buffer.concat(here.values).subarray(70_000).toString()).toBe('the rest');
   });
 
-  it('I1: ends only the channel if the stream emits several errors', async () => {
+  it('I1: if the stream emits several errors, reports the first, and leaves none unhandled', async () => {
     const stream = new Duplex({ autoDestroy: false, read: () => undefined, write: (_c, _e, done) => done() });
     const here = record(fromNodeStream(stream));
     stream.emit('error', new Error('first'));
@@ -203,7 +203,7 @@ describe('fromNodeStream', () => {
     await expect(ended.send('x')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('C19: never leaves memory that the library reuses in a stream', async () => {
+  it('C19: never gives a stream memory that the library reuses', async () => {
     const kept: Buffer[] = [];
     const keeping = new Duplex({
       read: () => undefined,

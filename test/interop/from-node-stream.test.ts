@@ -193,7 +193,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     far.destroy();
   });
 
-  it('I1: fails after everything received if the stream is destroyed before its end', async () => {
+  it('I1: if the stream is destroyed before its end, emits everything received, then fails', async () => {
     const [near, far] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const hold = channel.hold();

@@ -298,7 +298,7 @@ describe('fromWebStreams', () => {
     expect(calls.written).toEqual(['still here']);
   });
 
-  it('I1: error(reason) aborts and cancels with the reason, and releases both streams', async () => {
+  it('I1: error(reason) aborts one stream and cancels the other with the reason, and releases both', async () => {
     const { writable, calls } = recordingStream<string>();
     const { readable, calls: source } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
@@ -332,7 +332,7 @@ describe('fromWebStreams', () => {
     expect([readable.locked, writable.locked]).toEqual([false, false]);
   });
 
-  it('I1: fails the channel for an error of the writable stream, and cancels the readable stream', async () => {
+  it('I1: if the writable stream fails, fails the channel, and cancels the readable stream', async () => {
     const { writable, controller } = recordingStream<string>();
     const { readable, calls } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
@@ -398,7 +398,7 @@ describe('fromWebStreams', () => {
     expect(calls.written.length).toBeGreaterThan(0);
   });
 
-  it('I1: compresses what a connection sends with CompressionStream', async () => {
+  it('I1: with CompressionStream, compresses what a connection receives, and sends it back', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const gzip = fromWebStreams<Uint8Array, Uint8Array>(new CompressionStream('gzip'));
     relay(near.bytes, gzip).subscribe();

@@ -66,7 +66,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('S6: serve reports how each connection ended, and closes the remaining ones', async () => {
+  it('S6: serve reports how each connection ended, and closes the others when it is unsubscribed', async () => {
     const web = http.createServer(echo);
     const server = listen(await place.address(), place.options);
     const bound = firstValueFrom(server.listening);
@@ -108,7 +108,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
       responses.push(response);
     });
     const agent = new http.Agent({ keepAlive: true });
-    // An agent expects that a connection ends by itself after the server has ended it.
+    // Once the server has ended its side, an agent expects the connection to end the other side by itself.
     agent.createConnection = () => toNodeStream(connect(address, { ...place.options, halfOpen: false }));
     onTestFinished(() => agent.destroy());
     const early = request(place, address, '/', undefined, agent);

@@ -202,7 +202,7 @@ describe('pull with batch', () => {
     expect(await firstValueFrom(flow)).toBe(7);
   });
 
-  it('F12: settles pending next() calls as done on return(), and takes no returned array back', async () => {
+  it('F12: on return(), settles pending next() calls as done, and takes no returned array back', async () => {
     const flow = new SourceFlow<number>();
     const iterator = pull(flow, { batch: 4 })[Symbol.asyncIterator]();
     const parked = [iterator.next(), iterator.next()];
@@ -231,7 +231,7 @@ describe('pull with batch', () => {
     await iterator.return?.();
   });
 
-  it('F12: returns several values made from one value in arrays of at most `batch`', async () => {
+  it('F12: if one value becomes several, returns them in arrays of at most `batch`', async () => {
     const flow = SourceFlow.ending('abcde', 'fg', 'h');
     const letters = flow.pipe(mergeMap((text) => text.split('')));
     const got: string[] = [];
@@ -285,7 +285,7 @@ describe('pull with batch', () => {
     },
   );
 
-  it('F12: refuses a bad `batch` and other options at once, by name', () => {
+  it('F12: refuses a bad `batch` and other options at once, and names them', () => {
     const flow = new SourceFlow<number>();
     const refused = (options: unknown): unknown => refusal(() => pull(flow, options as { batch: number }));
     for (const batch of [0, -1, 1.5, NaN, Infinity, 2 ** 31, '3', null, undefined]) {
@@ -306,7 +306,7 @@ describe('pull with batch', () => {
 });
 
 describe('importing ix', () => {
-  /** The modules that this line of code loads. */
+  /** The modules that `program` loads. */
   async function loadedBy(program: string): Promise<string[]> {
     const hooks = `import { writeSync } from 'node:fs';
       export const load = (url, context, next) => (writeSync(1, url + '\\n'), next(url, context));`;

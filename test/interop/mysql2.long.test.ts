@@ -128,7 +128,7 @@ describeWith('mysql2', programs, (paths) => {
     let last = 0;
     for await (const { seq } of rows as AsyncIterable<{ seq: number }>) {
       if (seq === 10) {
-        // Data that the kernel does not take stays at the server.
+        // In this state, the server waits until the kernel takes more.
         const waiting = `SELECT state FROM information_schema.processlist WHERE info LIKE '%seq_1_to_5000%' AND id <> connection_id()`;
         while (!(await server.ask(waiting)).startsWith('Writing to net'));
       }

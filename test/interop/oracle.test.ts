@@ -122,7 +122,7 @@ async function story({ near: nearSocket, far: farSocket }: Pair, steps: readonly
 /** Whether a step has no visible effect, or an intended difference between the socket and the stream. */
 function isPointless({ at, act }: Step, near: Watched, far: Watched): boolean {
   if (act === 'reset' && at === 'far') {
-    // An end that has received the FIN reads no more. A reset right after unread bytes may count as the end.
+    // Once the near end has received the FIN, it reads no more. A reset right after unread bytes may count as the end.
     return far.ended || near.received < far.sent;
   }
   // The socket and the stream treat queued data differently (I3).

@@ -156,7 +156,7 @@ describe('a stream over a client', () => {
       socket.resume().end('bye');
     });
     const stream = toNodeStream(connect(address));
-    // `allowHalfOpen` does for one stream what the option `halfOpen` does for a client.
+    // The property `allowHalfOpen` does for one stream what the option `halfOpen` does for a client.
     stream.once('connect', () => {
       stream.allowHalfOpen = false;
       stream.resume();
@@ -181,7 +181,7 @@ describe('a stream over a client', () => {
     expect((await contents(next)).toString()).toBe('again');
   });
 
-  it('I2: dials until it has a connection if the client has reconnect, and ends with that connection', async () => {
+  it('I2: if the client has reconnect, dials until it has a connection, and ends with that connection', async () => {
     const place = tcp;
     let count = 0;
     const address = await rawServer(place, (socket) => {
@@ -262,7 +262,7 @@ describe('a stream over a client, in place of a socket,', () => {
     stream.destroy();
   });
 
-  it('I2: with setTimeout, emits a timeout after every period of silence, and stays open', async () => {
+  it('I2: with setTimeout, reports silence, again after each activity, and does not end', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const stream = toNodeStream(near);
     const events = eventsOf(stream.resume());

@@ -265,7 +265,7 @@ describe.each(allPlaces)('a stream over an accepted connection, $name', (place) 
     expect(events).toEqual(['end', 'finish', 'close false']);
   });
 
-  it('S7: a shutdown cuts off a stream that does not end, at the deadline or at once without drain', async () => {
+  it('S7: a shutdown cuts off a stream that does not end: at the deadline, or at once if drain is false', async () => {
     for (const options of [{ deadline: 20 }, { drain: false, deadline: 20_000 }]) {
       const streams: SocketStream[] = [];
       const { server, address } = await serverAt(place, (connection) => void streams.push(toNodeStream(connection)));

@@ -123,7 +123,7 @@ describe('toWebStreams', () => {
     ]);
   });
 
-  it('C8: ends only the streams after a reset by the peer, even if nobody uses them', async () => {
+  it('C8: a reset by the peer fails only the streams, even if nobody uses them', async () => {
     const errors = unhandledRejections();
     const { near, raw } = await acceptedAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
@@ -144,7 +144,7 @@ describe('toWebStreams', () => {
     expect(Buffer.concat(await readSlowly(readable)).toString()).toBe('hello');
   });
 
-  it('K8: never reaches another connection of a client that has ended', async () => {
+  it('K8: after the client has ended, its streams never reach another connection', async () => {
     let count = 0;
     const address = await rawServer(tcp, (socket) => {
       count++;
@@ -205,7 +205,7 @@ describe('toWebStreams', () => {
     await settling(writer.abort());
   });
 
-  it('C4: counts values that no longer fit if overflow is "drop", and settles their writes', async () => {
+  it('C4: if overflow is "drop", counts values that no longer fit, and settles their writes', async () => {
     const { near, far } = await pairAt<Buffer, Uint8Array>(tcp, {
       codec: lengthPrefixed({ maxLength: 100_000 }),
       overflow: 'drop',

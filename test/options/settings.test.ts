@@ -164,7 +164,7 @@ describe('a bad option', () => {
     ['::1', 4],
     ['::ffff:127.0.0.1', 4],
     ['fe80::1%eth0', 4],
-  ] as const)('K20: refuses the local address %s with the family %i', (localAddress, family) => {
+  ] as const)('K20: connect refuses the local address %s with the family %i', (localAddress, family) => {
     const options = { transport: untouched(), localAddress, family };
     expect(refusal(() => connect('tcp://localhost:1', options))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
@@ -184,7 +184,7 @@ describe('a bad option', () => {
     ['tcp://[fe80::1%eth0]:7000', { family: 4 }, 'family'],
     ['tcp://127.0.0.1:7000', { localAddress: '::1' }, 'localAddress'],
     ['tcp://[::1]:7000', { localAddress: '127.0.0.2' }, 'localAddress'],
-  ] as const)('K20: a client of %s refuses %o, by name', (address, options, named) => {
+  ] as const)('K20: a client of %s refuses %o, and names the option', (address, options, named) => {
     expect(refusal(() => connect(address, options))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
       message: expect.stringMatching(new RegExp(`^${named}: `)),

@@ -69,13 +69,13 @@ function nameOf(raw: net.Socket): Address {
   return host === undefined || port === undefined ? { transport: 'unix', path: '' } : { transport: 'tcp', host, port };
 }
 
-/** Sends `chunks`, each in its own turn, then `payload` as the client behind the proxy. Returns the answer. */
+/** Sends `chunks`, each in its own turn, then a line as the client behind the proxy. Returns the answer. */
 async function answerTo(raw: net.Socket, chunks: readonly Uint8Array[], isSecret: boolean): Promise<string> {
   for (const [index, chunk] of chunks.entries()) {
     if (index > 0) await nextTurn();
     raw.write(chunk);
   }
-  // The last chunk and the next bytes leave in one segment.
+  // The next bytes follow the last chunk in the same turn.
   const socket = isSecret ? tls.connect({ socket: raw, ca: certificates.authority, servername: 'localhost' }) : raw;
   socket.write('hello\n');
   let text = '';
@@ -173,7 +173,7 @@ describe.each([tcp, unix])('a server behind a proxy over $name', (place) => {
     expect(connections.map(({ remote }) => remote)).toStrictEqual([goodRemote]);
   });
 
-  it('P5: reports a late handshake with the client that the header names', async () => {
+  it('P5: reports a late handshake under the address that the header names', async () => {
     const { address, connections, incident } = await front(place, { ...secret, handshakeTimeout: 50 });
     const raw = await rawClient(address);
     raw.write(good);
@@ -226,7 +226,7 @@ describe.each([tcp, unix])('a server behind a proxy over $name', (place) => {
     ['a NUL', Buffer.of(0)],
   ];
 
-  // No client ends its stream. The server refuses each header without more bytes.
+  // No client ends its stream. The server refuses each header without waiting for more bytes.
   it.each(faults)('P1: drops and reports a bad header, and continues: %s', async (_, bytes) => {
     const { address, connections, incident } = await front(place);
     const raw = await rawClient(address);
@@ -380,7 +380,7 @@ describe('the trusted list of proxyProtocol', () => {
     ['', '""'],
     [7, '7'],
     [null, 'null'],
-  ])('P2: a bad entry is refused at once, by name: %j', (entry, shown) => {
+  ])('P2: a bad entry is refused at once, and the error shows it: %j', (entry, shown) => {
     const error = refusal(() => listen({ port: 0 }, { proxyProtocol: { trusted: ['127.0.0.1', entry as string] } }));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain('proxyProtocol.trusted');
@@ -426,6 +426,6 @@ it.each<[string, Version2]>([
   if (header.readUInt16BE(14) > 4_080) await expect.poll(() => reported.length).toBe(300);
   else await turns(2_000);
   globalThis.gc?.();
-  // The headers announce 19 MB or 1.2 MB. A kept chunk of 16 bytes takes only 16 bytes of memory.
+  // All headers together announce 19 MB or 1.2 MB. A kept chunk of 16 bytes takes only 16 bytes of memory.
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_000_000);
 });

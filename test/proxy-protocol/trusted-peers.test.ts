@@ -118,7 +118,7 @@ describe('proxyProtocol.trusted', () => {
     [['[::1]']],
     [['fe80::1%eth0']],
     [['127.0.0.1', '::1', 'proxy.internal']],
-  ])('A5: refuses %o at once, by name', (list) => {
+  ])('A5: refuses %o at once, and the error names the option', (list) => {
     const error = refusal(() => trustedPeers(list as string[]));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain('proxyProtocol.trusted');

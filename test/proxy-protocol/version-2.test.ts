@@ -124,15 +124,15 @@ describe('a PROXY header of version 2', () => {
     expect(outcomeOf([bytes.subarray(0, length - 1)])).toBe('more');
   });
 
-  it('S2: never names a different client after a change of one bit if it has a checksum', () => {
+  it('S2: with a checksum, never names a different client after a change of one bit', () => {
     fc.assert(
       fc.property(namedVersion2({ checksum: true }), fc.nat(), ({ bytes, remote }, some) => {
         const changed = Buffer.from(bytes);
         const at = some % (bytes.length * 8);
         changed[at >> 3]! ^= 1 << (at & 7);
         const outcome = outcomeOf([changed]);
-        // A longer header is incomplete. A LOCAL header names no client, and its checksum is wrong. A changed type of
-        // the checksum is not noticed, but the client is the same.
+        // If the change makes the length larger, the header is incomplete. If it makes the header LOCAL, the checksum
+        // is wrong. If it changes the type of the checksum, it is not noticed, but the client is the same.
         if (typeof outcome === 'object') expect(outcome.remote, `bit ${at}`).toEqual(remote);
         else expect(outcome, `bit ${at}`).toBeOneOf(['ERR_PROXY_HEADER', 'more']);
       }),

@@ -169,7 +169,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
     },
   );
 
-  it('K21: a request without a written byte moves to the next connection, and stays pending', async () => {
+  it('K21: a request of which no byte was written moves to the next connection, and stays pending', async () => {
     const server = await lineServer(place);
     const options = { codec: lines({ maxLength: 2 ** 24 }), maxBuffered: 2 ** 26 };
     const { client } = persistent(place, server.address, options);
@@ -177,7 +177,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
     const [socket] = server.sockets as [net.Socket];
     socket.pause();
     const asked = requests(client.data);
-    // The kernel is full in the middle of this request.
+    // The kernel's buffers are full in the middle of this request.
     const cut = asked.ask('x'.repeat(2 ** 23));
     await until(() => client.data.bufferedBytes < 2 ** 23);
     await settled();

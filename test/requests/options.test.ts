@@ -18,7 +18,7 @@ const bad: readonly (readonly [option: string, values: readonly unknown[]])[] = 
 describe('the options of requests', () => {
   it.each(
     bad.flatMap(([option, values]) => values.map((value) => [`${option}: ${inspect(value)}`, option, value] as const)),
-  )('A5: %s is thrown at once, by name', (_title, option, value) => {
+  )('A5: %s is refused at once, and the error names the option', (_title, option, value) => {
     expect(refusal(() => requests(data, { [option]: value }))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
       message: expect.stringMatching(new RegExp(`^${option} must be `)),

@@ -70,7 +70,7 @@ describe.each(addresses)(`the use of internals of Node ${process.versions.node},
   const inside = async (flags?: readonly string[], ...args: readonly string[]): Promise<unknown> =>
     JSON.parse(await output('inside.mjs', [await address(), ...args], flags));
 
-  it("S5: a held server leaves its clients in the kernel, and every socket reads into the library's memory", async () => {
+  it("S5: a held server keeps its clients in the backlog, and all sockets read into the library's memory", async () => {
     expect(await inside()).toEqual(working);
   });
 

@@ -86,7 +86,7 @@ describe('the FTP client with our server', () => {
     expect(await readFile(join(own, 'back'), 'utf8')).toBe('');
   });
 
-  it('says what to do after a failure, with status 1, and leaves no file behind', patient, async () => {
+  it('after a failure, says what to do, exits with 1 and leaves no file behind', patient, async () => {
     const [files, own] = [await folder(), await freshFolder()];
     const login = { user: 'ann', password: 'secret' };
     const { port } = (await serveFolder(files)) as TcpAddress;
@@ -153,7 +153,7 @@ describe('the FTP client with our server', () => {
     expect(await readdir(own)).toEqual([]);
   });
 
-  it('explains bad arguments with status 2, and refuses names with line ends', async () => {
+  it('explains bad arguments and exits with 2, and refuses names with line ends', async () => {
     const results = await Promise.all([
       ftp(1, []),
       ftp(1, ['get', 'one']),
@@ -275,7 +275,7 @@ describe('the FTP client with a hostile server', () => {
   });
 });
 
-/** These servers need root here, because they change to another user. */
+/** These servers need root, because they change to another user. */
 const isRoot = process.getuid?.() === 0;
 
 describeWith('the FTP client with vsftpd', ['vsftpd'], ([vsftpd]) => {
@@ -341,7 +341,7 @@ describeWith('the FTP client with pure-ftpd', ['pure-ftpd/usr/sbin/pure-ftpd'], 
     for (const path of [base, root, join(root, 'incoming')]) await chmod(path, 0o755);
     await chown(join(root, 'incoming'), nobody, nobody);
     const hash = await randomFile(join(root, 'large'), large);
-    // pure-ftpd asks this server who may log in, and where to.
+    // pure-ftpd asks this server who may log in, and to which folder.
     const users = listen<string, string>({ path: join(base, 'users') }, { codec: lines() });
     const asked = users.subscribe(({ data }) => {
       data.subscribe((line) => {
@@ -354,7 +354,7 @@ describeWith('the FTP client with pure-ftpd', ['pure-ftpd/usr/sbin/pure-ftpd'], 
     await firstValueFrom(users.listening);
     const port = await unusedPort();
     const options = ['-E', '-H', '-g', join(base, 'pid'), '-l', `extauth:${join(base, 'users')}`, '-u', '1', '-A'];
-    // pure-ftpd serves its standard input instead of listening if that is a socket, as Node's pipes are.
+    // If its standard input is a socket, as Node's pipes are, pure-ftpd serves that instead of listening.
     start(pureFtpd, ['-S', `127.0.0.1,${port}`, ...options], {}, 'ignore');
     await reachable(port);
     await exchange(port, own, hash, 'incoming', 'ann');
@@ -376,7 +376,7 @@ async function exchange(port: number, own: string, hash: string, incoming: strin
   expect((await client('list', incoming)).output).toMatch(/ up\n/);
 }
 
-/** A control connection that answers each command, or its first word, as scripted. It records the commands. */
+/** A server that answers each command as scripted for it or for its first word. It records the commands. */
 async function scripted(heard: string[], answers: Readonly<Record<string, string>>): Promise<number> {
   const server = listen<string, string>({ port: 0 }, { codec: lines({ delimiter: '\r\n' }) });
   const subscription = server.subscribe((connection) => {

@@ -119,7 +119,7 @@ describeWith('curl with the FTP server', ['curl'], ([curl]) => {
     }
   });
 
-  it('leaves nothing behind when it is killed during an upload', async () => {
+  it('leaves nothing on the server when curl is killed during an upload', async () => {
     const { files, own, port } = await served();
     await randomFile(join(own, 'up'), 5_000_000);
     const child = start(curl, ['-sS', '--limit-rate', '1M', '-T', join(own, 'up'), `ftp://127.0.0.1:${port}/new`]);
@@ -151,7 +151,7 @@ describeWith('lftp with the FTP server', ['lftp'], ([lftp]) => {
     expect(await readFile(join(files, 'up', 'sub', 'ü and spaces.txt'), 'utf8')).toBe('UTF-8');
   });
 
-  it('resumes after the server was killed and restarted', patient, async () => {
+  it('resumes a download after the server was killed and restarted', patient, async () => {
     const { files, own, port, server, address } = await served();
     const hash = await randomFile(join(files, 'large'), 8_000_000);
     const script = `set net:reconnect-interval-base 1; set net:limit-rate 4M; set ftp:ssl-allow no; get large -o ${own}/large; bye`;
@@ -166,7 +166,7 @@ describeWith('lftp with the FTP server', ['lftp'], ([lftp]) => {
 });
 
 describeWith('tnftp with the FTP server', ['tnftp'], ([tnftp]) => {
-  it('gets, puts and resumes, by names and by patterns', async () => {
+  it('gets, puts and resumes files, by names and by patterns', async () => {
     const { files, own, port } = await served();
     await writeFile(join(own, 'up.txt'), 'from below');
     await writeFile(join(own, 'hello.txt'), 'hello\n');
@@ -201,7 +201,7 @@ describeWith('tnftp with the FTP server', ['tnftp'], ([tnftp]) => {
 });
 
 describeWith("Python's ftplib with the FTP server", ['python3'], ([python]) => {
-  it('lists, gets, puts, resumes and aborts, passive and active, in the clear and encrypted', patient, async () => {
+  it('lists, gets, puts, resumes and aborts in active and passive mode, clear and encrypted', patient, async () => {
     const { files, port } = await served(...withTls);
     const hash = await randomFile(join(files, 'large'), 20_000_000);
     const script = `

@@ -74,7 +74,7 @@ describe('the folder of the FTP server', () => {
     expect(await readFile(join(beside, 'private', 'secret.txt'), 'utf8')).toBe('secret');
   });
 
-  it('cannot be left while a folder is exchanged for a link and back', async () => {
+  it('cannot be left while a folder in it is exchanged for a link and back', async () => {
     const { beside, files } = await planted();
     await mkdir(join(files, 'door'));
     await writeFile(join(files, 'door', 'secret.txt'), 'public');

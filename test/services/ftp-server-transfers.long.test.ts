@@ -30,7 +30,7 @@ describe('data connections of the FTP server', () => {
     expect(await client.ask('EPSV')).toMatch(/^229 /);
   });
 
-  it('come only from the address of the client, and each port accepts one', async () => {
+  it('come only from the address of the client, and each port accepts only one', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     const port = await client.listen();
@@ -96,7 +96,7 @@ describe('data connections of the FTP server', () => {
 });
 
 describe('uploads to the FTP server', () => {
-  it('get their final names only when they are complete', async () => {
+  it('get their final names only once they are complete', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     const data = await client.openData();
@@ -230,7 +230,7 @@ async function entries(folder: string, count: number): Promise<void> {
   while ((await readdir(folder)).length !== count);
 }
 
-/** A port of this machine without a listener. */
+/** A port of this machine where nothing listens. */
 async function refusingPort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

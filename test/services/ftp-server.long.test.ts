@@ -12,7 +12,7 @@ import { ftpProgram, RawClient, readAll, serveFolder, startServer, withTls } fro
 import { planted } from '../support/services/ftp-folder.js';
 
 describe('a session of the FTP server', () => {
-  it('logs in, reports its folder, and changes folders, with quotation marks doubled', async () => {
+  it('logs in, changes folders, and reports its folder with all quotation marks doubled', async () => {
     const { files } = await planted();
     const client = await RawClient.open(await serveFolder(files));
     expect(await client.ask('PWD')).toMatch(/^530 /);
@@ -89,7 +89,7 @@ describe('a session of the FTP server', () => {
     expect(await client.ask('SIZE hello.txt')).toBe('213 14');
   });
 
-  it('lists folders, files and patterns, without ambiguous names', async () => {
+  it('lists folders, files and patterns, and leaves out names with line ends', async () => {
     const { files } = await planted();
     await writeFile(join(files, 'evil\r\n-rw-rw-rw- 1 a a 1 Jan 1 2020 planted'), '');
     await writeFile(join(files, 'sub', 'one.md'), '');
@@ -119,7 +119,7 @@ describe('a session of the FTP server', () => {
     expect(await client.ask('LIST nothing')).toMatch(/^550 /);
   });
 
-  it('refuses to list a folder without permission, before the transfer begins', async () => {
+  it('refuses, before the transfer begins, to list a folder that it may not read', async () => {
     const { files } = await planted();
     const folder = await Folder.open(files);
     onTestFinished(() => folder.close());
@@ -133,7 +133,7 @@ describe('a session of the FTP server', () => {
     }
   });
 
-  it('renames and removes', async () => {
+  it('renames and removes files, and removes empty folders', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     expect(await client.ask('RNFR nothing')).toMatch(/^550 /);
@@ -158,7 +158,7 @@ describe('a session of the FTP server', () => {
     expect(await client.reply()).toMatch(/^226 /);
     const up = await client.openData();
     await client.ask('STOR new.txt');
-    // The CR LF is split over two chunks. One CR stands alone.
+    // The first CR LF is split over two chunks. Two of the CRs have no LF.
     up.write('one\r');
     await delay(20);
     up.end('\ntwo\rthree\r\n\r');
@@ -177,7 +177,7 @@ describe('a session of the FTP server', () => {
     expect(await client.reply()).toMatch(/^501 /);
   });
 
-  it('ends a session that sends a long line or nonsense, guesses passwords, or is silent', async () => {
+  it('is ended after a long line, nonsense, wrong passwords, or silence', async () => {
     const { files } = await planted();
     const login = { user: 'ann', password: 'secret' };
     const address = await serveFolder(files, { login, limits: { login: 300 } });
@@ -235,7 +235,7 @@ describe('a session of the FTP server', () => {
 });
 
 describe('the program of the FTP server', () => {
-  it('finishes a transfer at SIGTERM, says goodbye to the other clients, and exits with 0', async () => {
+  it('at SIGTERM, finishes a transfer, says goodbye to the other clients, and exits with 0', async () => {
     const { files } = await planted();
     await truncate(join(files, 'hello.txt'), 30_000_000);
     const { server, port } = await startServer('tcp://127.0.0.1:0', files);

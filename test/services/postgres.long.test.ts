@@ -18,7 +18,7 @@ const mebibyte = 1_048_576;
 /** 100,000 rows of 1,000 characters, generated while they are sent. */
 const hundredMegabytes = `SELECT generate_series(1, 100000) AS number, repeat('x', 1000) AS text`;
 const endless = `SELECT generate_series(1, 1000000000) AS number, repeat('x', 1000) AS text`;
-/** Selects the sessions of the programs of the tests. */
+/** The part of a query that selects the sessions of all other clients. */
 const sessions = `FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`;
 
 describeWith('the postgres service', programs, (paths) => {
@@ -37,7 +37,7 @@ describeWith('the postgres service', programs, (paths) => {
     return program(['examples/services/postgres.ts', address, user, 'test', sql], environment);
   }
 
-  /** Waits until a query of another client has a result that is not empty. */
+  /** Repeats a query with psql until its result is not empty. */
   async function observed(query: string): Promise<string> {
     for (;;) {
       const result = await server.psql(query);
@@ -124,7 +124,7 @@ describeWith('the postgres service', programs, (paths) => {
     const asked = [
       ask(sql, { PGPASSWORD: password }, server.tcp, 'secret'),
       ask(sql, { PGPASSWORD: password, PGSSLMODE: 'disable' }, server.tcp, 'secret'),
-      ask(sql, { PGPASSWORD: password, PGSSLMODE: 'allow' }, server.tcp, 'private'), // Only with TLS.
+      ask(sql, { PGPASSWORD: password, PGSSLMODE: 'allow' }, server.tcp, 'private'), // May log in only with TLS.
       ask(sql, { PGPASSWORD: password, ...trust }, byName, 'private'),
     ];
     const answers = await Promise.all(asked.map(finished));
@@ -247,7 +247,7 @@ describeWith('the postgres service', programs, (paths) => {
     expect(await once(child, 'exit')).toEqual([1, null]);
   });
 
-  test('says that the result is incomplete when the session is ended, or its process is killed', async () => {
+  test('says that the result is incomplete if the session is ended or the process behind it is killed', async () => {
     const sleeping = ask('SELECT pg_sleep(1000)');
     await observed(`SELECT pid ${sessions} AND wait_event = 'PgSleep'`);
     await server.psql(`SELECT pg_terminate_backend(pid) ${sessions}`);

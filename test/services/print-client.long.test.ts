@@ -37,7 +37,7 @@ describe('the print client', () => {
       seen(socket.remotePort);
       let step = 0;
       let received = '';
-      // The bytes that end each step of the client. Neither file contains a zero byte.
+      // The bytes that end the steps of the client, one for each step. Neither file contains a zero byte.
       const ends = ['\n', '\n', '\0', '\n', '\0'];
       socket.setEncoding('latin1').on('data', (text: string) => {
         received += text;
@@ -91,7 +91,7 @@ describe('the print client', () => {
     else expect(await port).toBeGreaterThanOrEqual(1_024);
   });
 
-  test('says what to do when the server refuses', async () => {
+  test('says what to do when the server refuses a job', async () => {
     const cases: [answers: string[], message: string][] = [
       [['\x01'], 'the server refuses: it does not take jobs for lp; check the name of the queue\n'],
       [['\x01paper\x07 jam\n'], 'the server refuses: paper jam\n'],
@@ -120,7 +120,7 @@ describe('the print client', () => {
     }
   });
 
-  test('notices a refusal while it still sends', async () => {
+  test('notices a refusal while it still sends the file', async () => {
     const { address } = await scripted(ok, ok, ok, `${ok}\x01no space left\n`);
     const client = print(address, 'lp', await fileOf(Buffer.alloc(30_000_000, 'x')));
     expect(await client.ended).toBe(1);

@@ -34,7 +34,7 @@ describeWith('rlpr', ['rlpr', 'rlpq', 'rlprm'], ([rlpr, rlpq, rlprm]) => {
     },
   );
 
-  test('prints several files, and an empty file', async () => {
+  test('prints several files, one of them empty', async () => {
     const queue = newQueue();
     const files = [randomBytes(10), Buffer.alloc(0), randomBytes(70_000)];
     const paths = await Promise.all(files.map((bytes) => fileOf(bytes)));
@@ -76,7 +76,7 @@ describeWith('rlpr', ['rlpr', 'rlpq', 'rlprm'], ([rlpr, rlpq, rlprm]) => {
 describeWith('LPRng', ['lprng/usr/bin/lpr', 'lprng/usr/bin/lpq', 'lprng/usr/bin/lprm'], ([lpr, lpq, lprm]) => {
   const to = (queue: string): string[] => ['-P', `${queue}@127.0.0.1%${shared.port}`];
 
-  test('prints two files as one job, which is listed and removed', async () => {
+  test('prints two files as one job, lists the job and removes it', async () => {
     const queue = newQueue();
     const files = [randomBytes(100_000), randomBytes(5)];
     const [one, two] = await Promise.all([fileOf(files[0]!, 'one'), fileOf(files[1]!, 'two')]);
@@ -96,7 +96,7 @@ describeWith('LPRng', ['lprng/usr/bin/lpr', 'lprng/usr/bin/lpq', 'lprng/usr/bin/
 
   test('prints from a pipe, without announcing a size', async () => {
     const queue = newQueue();
-    const input = Buffer.concat([Buffer.alloc(3), randomBytes(300_000)]); // Leading zeros do not end it.
+    const input = Buffer.concat([Buffer.alloc(3), randomBytes(300_000)]); // Leading zero bytes do not end the document.
     const { status } = await run(await lprng(lpr), ['-k', ...to(queue.name)], { input });
     expect(status).toBe(0);
     await expect.poll(() => queue.hashes(), patient).toEqual([hash(input)]);

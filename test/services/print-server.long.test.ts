@@ -74,7 +74,7 @@ describe('the print server', () => {
     expect(await queue.hashes()).toEqual([hash(Buffer.from('two'))]);
   });
 
-  test('shows nothing of a job that was cut off, at any byte', async () => {
+  test('shows nothing of a job, at whatever byte it was cut off', async () => {
     const job = fc.record({
       order: fc.constantFrom('control first' as const, 'data first' as const),
       documents: fc.array(fc.uint8Array({ minLength: 1, maxLength: 200 }), { minLength: 1, maxLength: 3 }),
@@ -99,7 +99,7 @@ describe('the print server', () => {
   });
 
   test.each([0, 999_999_999_999])(
-    'treats a document of %i bytes as one that ends with the connection',
+    'if %i bytes are announced, accepts a document that ends with the connection',
     async (announced) => {
       const queue = newQueue();
       const bytes = randomBytes(200_000);
@@ -269,7 +269,7 @@ describe('the print server', () => {
     expect(await answerTo(`\x01${newQueue().name}\n`)).toBe(ok);
   });
 
-  test('refuses a job without enough disk space, after all of it has arrived', async () => {
+  test('if disk space is short, refuses a job after all of it has arrived', async () => {
     const spool = await freshFolder();
     const { port } = await ownServer(spool, 'prlimit', '--fsize=1000000');
     const large = jobBytes({ queue: 'lp', documents: [randomBytes(3_000_000)] });
@@ -311,7 +311,7 @@ describe('the print server', () => {
     expect(await new PrintedQueue(spool, 'lp').files()).toHaveLength(1);
   });
 
-  test('ends within ten seconds even if a client is stuck, and keeps nothing of its job', async () => {
+  test('at SIGTERM, ends within ten seconds even if clients are stuck, and keeps nothing of their jobs', async () => {
     const spool = await freshFolder();
     const { server, port } = await ownServer(spool);
     const documents = [randomBytes(500_000)];

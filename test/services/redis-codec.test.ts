@@ -23,7 +23,7 @@ const value: fc.Arbitrary<Value> = fc.letrec<{ value: Value }>((tie) => ({
   value: fc.oneof({ maxDepth: 4 }, scalar, fc.array(tie('value'), { maxLength: 5 })),
 })).value;
 
-/** Decodes `bytes` in chunks of `size`. Returns the values, and the error that ends them. */
+/** Decodes `bytes` in chunks of `size`. Returns the values, then the error, or 'more' if bytes are left. */
 function decoded<T>(codec: Codec<T, any>, bytes: Buffer, size = bytes.length): (T | string)[] {
   const queue = new ChunkQueue();
   const decoder = codec.decoder();
@@ -96,7 +96,7 @@ describe('the codec of a Redis client', () => {
     [`+${'x'.repeat(65_600)}`, 'ERR_FRAME_TOO_LONG: a line of more than 65536 bytes'],
     ['+\xff\r\n', 'ERR_FRAME_INVALID: a line that is not UTF-8'],
   ] as const) {
-    it(`refuses ${shown(text)} after the values before it, for every chunking`, () => {
+    it(`refuses ${shown(text)}, but first decodes the values before it, for every chunking`, () => {
       const bytes = Buffer.from(`+OK\r\n${text}`, 'latin1');
       for (const size of [1, 3, bytes.length]) expect(decoded(resp(limits), bytes, size)).toEqual(['OK', error]);
     });
@@ -152,7 +152,7 @@ describe('the codec of a Redis server', () => {
     ['*x\r\n', ['ERR_FRAME_INVALID: invalid multibulk length']],
     ['*1\r\n$4\r\nPI', ['more']],
   ] as const) {
-    it(`reads ${shown(text)} as people and programs mean it, for every chunking`, () => {
+    it(`decodes or refuses ${shown(text)} in the same way for every chunking`, () => {
       for (const size of [1, 2, 1_000, text.length]) expect(read(text, size)).toEqual(expected);
     });
   }
@@ -167,7 +167,7 @@ describe('the codec of a Redis server', () => {
     expect(performance.now() - start).toBeLessThan(1_000);
   });
 
-  it('accepts any bytes, or fails with its own errors', () => {
+  it('decodes any bytes, or fails with its own errors', () => {
     const piece = fc.oneof(
       fc.constantFrom('*', '$', ':', '\r\n', '\n', '"', "'", '\\', '-1', '0', '3', '99999999999', ' ', 'GET'),
       fc.string({ unit: 'binary', maxLength: 5 }),

@@ -129,7 +129,7 @@ describeWith('redis-cli with redis-server.ts', ['redis-cli'], ([cli]) => {
       ['-p', String(port), '--no-raw'],
       conversation.map(([command]) => `${command}\n`).join(''),
     );
-    // Some versions do not quote a simple string, and an empty line follows an error.
+    // Some versions of redis-cli do not quote a simple string, and print an empty line after an error.
     const lines = (text: string): string => text.replaceAll('"RESET"', 'RESET').replace(/\n+/g, '\n').trim();
     expect(lines(answers)).toBe(lines(conversation.map(([, answer]) => answer).join('\n')));
   });
@@ -297,14 +297,14 @@ describe('redis-server.ts', () => {
     ['a line without an end', 'x'.repeat(200_000), 'too big inline request'],
     ['a quote without an end', 'SET "a\r\n', 'unbalanced quotes in request'],
     ['the request of a browser', 'POST / HTTP/1.1\r\nHost: localhost\r\n\r\n', 'this is not a web server'],
-  ])('answers the requests before bad input, reports the error, and ends: %s', async (_, text, reason) => {
+  ])('answers the requests before bad input, reports the error, and hangs up: %s', async (_, text, reason) => {
     const socket = await raw();
     socket.write(`PING\r\n${text}`);
     socket.write('FLUSHALL\r\nPING\r\n'.repeat(100));
     expect((await readAll(socket)).toString()).toBe(`+PONG\r\n-ERR Protocol error: ${reason}\r\n`);
   });
 
-  it('accepts requests in pieces, and closes when a client leaves in the middle of one', async () => {
+  it('accepts requests in pieces, and closes the connection if a client leaves inside a request', async () => {
     const socket = await raw();
     for (const byte of request('SET', 'in pieces', '\r\n$1\r\n')) socket.write(Buffer.from([byte]));
     socket.end(
@@ -313,7 +313,7 @@ describe('redis-server.ts', () => {
     expect((await readAll(socket)).toString()).toBe('+OK\r\n$6\r\n\r\n$1\r\n\r\n:1\r\n');
   });
 
-  it('ends after QUIT, and ignores any request after it', async () => {
+  it('ends the connection after QUIT, and ignores any request after it', async () => {
     const socket = await raw();
     socket.write('PING\r\nQUIT\r\nPING\r\n');
     expect((await readAll(socket)).toString()).toBe('+PONG\r\n+OK\r\n');
@@ -445,7 +445,7 @@ describe('the database of redis-server.ts', () => {
     expect(database.get(key('a'))?.buffer.byteLength).toBeLessThan(100);
   });
 
-  it('sweeps as many keys as requested, and continues there next time', () => {
+  it('sweeps as many keys as requested, and starts the next sweep where the last one ended', () => {
     const database = new Database(1_000_000);
     for (let index = 0; index < 100; index++) database.set(key(`${index}`), key('a'), performance.now() - 1);
     database.set(key('stays'), key('a'), performance.now() + 60_000);

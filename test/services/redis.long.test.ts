@@ -32,7 +32,7 @@ function driver(address: string, options: RedisOptions = {}, connecting: Connect
   return redis;
 }
 
-/** Starts Redis. Returns undefined if it ends before it accepts, for example because its port is taken. */
+/** Starts Redis. Returns undefined if it ends before it accepts clients, for example because its port is taken. */
 async function started(server: string, folder: string, args: readonly string[]): Promise<ChildProcess | undefined> {
   const child = spawn(server, ['--save', '', '--appendonly', 'no', '--dir', folder, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -92,7 +92,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
     }
   });
 
-  it('answers redis.ts over TCP, and with a password', { timeout: 60_000 }, async () => {
+  it('answers redis.ts over TCP, without and with a password', { timeout: 60_000 }, async () => {
     const place = await startedAtPort(server);
     expect(await ask(place, 'PING')).toEqual({ status: 0, reply: 'PONG', errors: '' });
     await driver(place).config('SET', 'requirepass', 'secret');
@@ -151,7 +151,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
 
     const expected = createHash('sha256').update('+OK\r\n');
     for (let count = 0; count < 100; count++) expected.update('$1048576\r\n').update(value).update('\r\n');
-    stream.write('QUIT\r\n'); // No FIN yet: Redis drops the rest of the replies of a client that has finished.
+    stream.write('QUIT\r\n'); // No FIN yet: after a client's FIN, Redis drops the rest of its replies.
     expected.update('+OK\r\n');
     const received = createHash('sha256');
     for await (const chunk of stream) received.update(chunk as Buffer);
@@ -226,7 +226,7 @@ describe('redis.ts', () => {
     expect(await own.interrupt('SIGTERM')).toBe(0);
   });
 
-  it('says what to do if no server listens or it leaves, and shows its usage', { timeout: 60_000 }, async () => {
+  it('says what to do if there is no server or it hangs up, and shows its usage', { timeout: 60_000 }, async () => {
     const nobody = await ask(`unix:${join(await freshFolder(), 'socket')}`, 'PING');
     expect(nobody.status).toBe(1);
     expect(nobody.errors).toMatch(/ENOENT.*; start a Redis server there, or give the address of one\n$/);

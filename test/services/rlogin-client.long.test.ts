@@ -49,7 +49,7 @@ describe('rlogin.ts', () => {
     expect(last).toBe(first);
   });
 
-  it('restores the terminal if a signal ends it', async () => {
+  it('restores the terminal if a signal ends the client', async () => {
     const session = `stty -g; ${client.join(' ')} ${address} ${me} & echo pid $!; fg; echo status $?; stty -g`;
     const screen = new Screen(['sh', '-mc', session]);
     const [, pid] = await screen.until(/pid (\d+)/);

@@ -72,7 +72,7 @@ afterAll(async () => {
 });
 
 describe('rlogin-server.ts', () => {
-  it('gives our own client a real terminal, and ends when the shell does', async () => {
+  it('gives our own client a real terminal, and ends the session when the shell ends', async () => {
     const screen = new Screen([...client, address, me]);
     await use(screen);
     expect(await screen.ended).toBe(0);
@@ -87,7 +87,7 @@ describe('rlogin-server.ts', () => {
     expect(await screen.ended).toBe(0);
   });
 
-  it('works without python3, at the default size', async () => {
+  it('without python3, works at the default window size', async () => {
     const folder = await freshFolder();
     for (const name of ['bash', 'stty']) await symlink(peer(name) ?? name, join(folder, name));
     const { address } = await ownServer('tcp://127.0.0.1:0', ['env', `PATH=${folder}`]);
@@ -128,7 +128,7 @@ describe('rlogin-server.ts', () => {
     await raw.type('stty size\r', /31 80/);
   });
 
-  it('serves others while a program does not read its input', async () => {
+  it('serves other clients while a program does not read its input', async () => {
     const raw = await Raw.logIn(port);
     await raw.type("stty raw -echo; echo sleep''ing; exec sleep 1000\r", /sleeping/);
     raw.socket.write(Buffer.alloc(megabyte, 'x'));
@@ -165,7 +165,7 @@ describe('rlogin-server.ts', () => {
     expect(length).toBe(3_000);
   });
 
-  it('ends with the shell, even if a background program has the terminal open', async () => {
+  it('ends a session with its shell, even if a background program has the terminal open', async () => {
     const raw = await Raw.logIn(port);
     const [, pid] = await raw.type('sleep 1000 & echo pid $!\r', /pid (\d+)\r/);
     onTestFinished(() => void process.kill(Number(pid)));
@@ -248,7 +248,7 @@ describe('rlogin-server.ts', () => {
     await slow.received.until(/^.rlogin-server: the handshake took too long/);
   });
 
-  it('serves others while a hundred clients are silent', async () => {
+  it('serves other clients while a hundred clients are silent', async () => {
     const { port } = await ownServer();
     const silent = Array.from({ length: 100 }, () => Raw.connect(port));
     await Promise.all(silent.map((raw) => once(raw.socket, 'connect')));
@@ -312,7 +312,7 @@ describe('rlogin-server.ts', () => {
       await screen.until(/password:/i);
     });
 
-    it.runIf(canAsk)('if another user has passed its socket to a program of root', async () => {
+    it.runIf(canAsk)('if another user has passed a socket to a program of root', async () => {
       const script = `
 import os, socket, sys
 ours, theirs = socket.socketpair()
@@ -335,7 +335,7 @@ while chunk := connection.recv(4096):
       await screen.until(/password:/i);
     });
 
-    it('if its client runs as root, but the server does not', async () => {
+    it('if the client runs as root, but the server does not', async () => {
       const { address } = await ownServer('tcp://127.0.0.1:0', nobody);
       const screen = new Screen([...client, address, 'daemon']);
       await screen.until(/password:/i);

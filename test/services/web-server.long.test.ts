@@ -32,7 +32,7 @@ import {
 vi.setConfig({ testTimeout: 60_000 }); // Each test starts one program or more.
 
 describe('web-server.ts', () => {
-  test('refuses bad arguments with its usage, and says what prevents it from listening', async () => {
+  test('shows its usage for bad arguments, and says what prevents it from listening', async () => {
     const folder = await freshFolder();
     const usage = /usage: npm run example -- web-server\.ts ADDRESS FOLDER/;
     const bad = [[], ['tcp://127.0.0.1:0', join(folder, 'missing')], ['nonsense://x', folder]].map((args) =>
@@ -138,7 +138,7 @@ describe('web-server.ts', () => {
     expect((await ask(address, get('/', 'Connection: close\r\n'))).body).toBe(index);
   });
 
-  test('answers 1,000 pipelined requests of a client that has finished sending, in order', async () => {
+  test('answers, in order, 1,000 pipelined requests of a client that has finished sending', async () => {
     const folder = await site();
     const { address, server } = await webServer(folder);
     const client = await rawClient(parseAddress(address));
@@ -301,7 +301,7 @@ describeWith('web-server.ts with curl', ['curl'], ([curl]) => {
     expect(await status('If-Modified-Since: Wed, 01 Jan 2020 12:00:00 GMT')).toBe(200);
   });
 
-  test('sends 100 MB in constant memory, next to clients that do not read', async () => {
+  test('sends 100 MB in constant memory while other clients do not read', async () => {
     const folder = await site();
     const path = join(folder, 'large.bin');
     const hash = await writeRandom(path, 100);

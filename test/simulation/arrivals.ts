@@ -2,7 +2,7 @@ import { type Message, shownMessage } from './message.js';
 import type { WitnessedSocket } from './witness.js';
 import type { World } from './world.js';
 
-/** A socket whose messages are received by a reader. */
+/** A socket, and how many of its messages the reader has received. */
 interface Source {
   readonly socket: WitnessedSocket;
   /** The number of the subscription that dialled it, from 1. */
@@ -71,7 +71,7 @@ export class Arrivals {
     return !this.closed.has(socket) && seen < socket.arrived.length;
   }
 
-  /** Moves to the next socket, once everything was emitted or the rest may be missing. */
+  /** Moves on from sockets of which everything was emitted, or of which the rest may be missing. */
   private skipTo(message: Message): void {
     while (this.sources.length > 1) {
       const { socket, seen } = this.sources[0]!;

@@ -30,7 +30,7 @@ export class Attendant {
   readonly outgoing: Outgoing;
   received = 0;
   written = 0;
-  /** The error code that the fault of a handler has to cause. */
+  /** The error code that the failure of the handler must cause. */
   fault: string | undefined;
   outcome: Closed | undefined;
 

@@ -38,7 +38,7 @@ export class Claims {
     this.preparedUntil.set(socket, Date.now());
   }
 
-  /** Adds the sockets that may be closed by now to `discarded`. Called between any two instants. */
+  /** Adds to `discarded` the sockets that may be closed by now. Called between any two instants. */
   check(discarded: Set<WitnessedSocket>): void {
     const readUntil = Math.max(...this.readings.map((reading) => reading.readUntil));
     for (const [socket, openedAt] of this.openedAt) {

@@ -468,7 +468,7 @@ export class Client implements Actor {
       (message) => this.see(message),
       () => {
         this.arrivals.end();
-        // Without a watcher, only this shows the end.
+        // Without a watcher, only the reader's end shows the end of the subscription.
         if (!this.watches) this.over();
         else this.readAgain();
       },

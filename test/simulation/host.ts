@@ -241,7 +241,7 @@ export class Host implements Actor {
     });
   }
 
-  /** Stops listening for a while, and leaves some connections open. */
+  /** Stops listening for a while. Its connections may stay open. */
   private pauseListening(): void {
     const { dice } = this.world;
     const { server } = this;

@@ -1,8 +1,8 @@
 import { type Message, shownMessage } from './message.js';
 
 /**
- * Checks the order of the messages that one client receives: the messages of each connection of the host without a gap,
- * from its first message on (C1, K4), and the client's echoes and the broadcasts in order of creation.
+ * Checks the order of the messages that one client receives. Those of each connection of the host must come without a
+ * gap, from the first one on (C1, K4). The client's echoes, and the broadcasts, must come in the order of creation.
  */
 export class MessageOrder {
   private readonly client: number;

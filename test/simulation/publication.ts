@@ -68,7 +68,7 @@ export class Publication implements Actor {
     });
   }
 
-  /** Other events in the turn of a publication. */
+  /** Causes another event in the turn of a publication. */
   private interfere(): void {
     const { dice, host } = this.world;
     const attendants = [...host.present];

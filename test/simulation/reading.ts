@@ -15,8 +15,8 @@ import type { World } from './world.js';
 export type Manner = 'steady' | 'loose' | 'paced' | 'iterating' | 'single';
 
 /**
- * A reader of a channel. It reads without a pause, holds or leaves sometimes, takes a few values at a time, iterates
- * with `for await`, or takes one value at a time.
+ * A reader of a channel. Depending on its manner, it reads without a pause, sometimes holds or leaves, takes a few
+ * values at a time, iterates with `for await`, or takes one value at a time.
  */
 export class Reading {
   /** `'complete'`, or the code of the error. */
@@ -104,7 +104,7 @@ export class Reading {
     if (this.manner === 'iterating' || this.manner === 'single' || this.subscription === undefined) this.stop();
   }
 
-  /** Whether the client has unsubscribed this reader. */
+  /** Whether this reader was started, and has neither been stopped nor been notified of the end. */
   get hangs(): boolean {
     return this.started && !this.stopped && this.ended === undefined;
   }

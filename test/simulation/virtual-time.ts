@@ -10,8 +10,8 @@ interface Timer {
 }
 
 /**
- * A clock that advances only in `step`. Timers are kept here, and microtasks run as usual, so everything due at an
- * instant happens before the next instant. Unlike TestScheduler.run, it also works with promises.
+ * A clock that advances only in `step`. It fires the timers itself, and microtasks run as usual. So everything due at
+ * an instant happens before the next instant. Unlike TestScheduler.run, it also works with promises.
  */
 export class VirtualTime {
   /** In ms. */

@@ -39,7 +39,7 @@ export class World {
   readonly calmed: { value: boolean } = { value: false };
   /** Nothing gets lost in a gentle world. */
   readonly gentle: boolean;
-  /** How often each event happened, to check that all of them do. */
+  /** How often each event happened. The test checks that each happens at all. */
   readonly events: Map<string, number> = new Map();
   readonly publication: Publication;
   readonly host: Host;

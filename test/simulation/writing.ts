@@ -103,7 +103,7 @@ export class Writing {
     ])();
     const feed = this.channel.sendFrom(source).subscribe({
       complete: () => {
-        // A message that is cut off with its connection (K12) is known only after the reset, within this call.
+        // Only after the reset, within this call, is it known whether the connection has cut off a message (K12).
         queueMicrotask(() => {
           const waiting = drafts.filter((draft) => draft.waits).length;
           if (waiting > 0)

@@ -19,7 +19,7 @@ function dial() {
   });
 }
 
-/** Runs `work` `times` times, some of them at once. */
+/** Runs `work` `times` times, at most `atOnce` of them at once. */
 async function repeat(times, work) {
   let left = times;
   await Promise.all(
@@ -40,7 +40,7 @@ const orders = {
       socket.write('hello');
       await new Promise((resolve) => socket.once('data', resolve));
     }),
-  /** Opens `count` connections one after another. Each echoes something and closes. */
+  /** Opens `count` connections, at most `atOnce` at once. Each echoes something and closes. */
   churn: ({ count }) =>
     repeat(count, async () => {
       const socket = await dial();

@@ -89,7 +89,7 @@ export class Arena {
     return this.host.ask({ do: 'measure' }) as Promise<Measures>;
   }
 
-  /** Measures once the host has `connections` connections. Fails if that takes too long. */
+  /** Measures once the host has `connections` connections. If that takes too long, returns the last measurement. */
   async measureAt(connections: number): Promise<Measures> {
     let measures = await this.measure();
     for (let tries = 0; measures.connections !== connections && tries < 500; tries++) {

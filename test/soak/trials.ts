@@ -1,8 +1,8 @@
 import { Arena, type Kind, type Measures, type Where } from './processes.js';
 
 /**
- * By how many bytes the heap may grow. The runtime takes some until everything is compiled, and a closed connection
- * takes a few bytes. A leaked connection takes thousands.
+ * By how many bytes the heap may grow: the runtime takes `warmUp` until everything is compiled, and each closed
+ * connection takes `each`. A leaked connection would take thousands.
  */
 const warmUp = 2 * 2 ** 20;
 const each = 20;

@@ -93,11 +93,11 @@ describe.each(places)('faulty over $name', (place) => {
     const { data, end, chunks } = await sentThrough(place, { slices: 1 }, sent);
     expect(data.equals(sent)).toBe(true);
     expect(end).toBe('fin');
-    // The kernel may join some of them.
+    // The kernel may join some of the bytes.
     expect(chunks.length).toBeGreaterThan(place.name === 'memory' ? 1_999 : 20);
   });
 
-  it('C7: ends both sides cleanly after n bytes with cutAfter', async () => {
+  it('C7: with cutAfter, ends both sides cleanly after n bytes', async () => {
     const sent = numbered(50_000);
     const { data, end, strikes } = await sentThrough(place, { cutAfter: 12_345 }, sent);
     expect(data.equals(sent.subarray(0, 12_345))).toBe(true);
@@ -105,7 +105,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(strikes).toEqual([{ fault: 'cut', connection: 1, direction: 'up', at: 12_345 }]);
   });
 
-  it('C8: resets the connection after n bytes with resetAfter', async () => {
+  it('C8: with resetAfter, resets the connection after n bytes', async () => {
     const sent = numbered(50_000);
     const { data, end, strikes } = await sentThrough(place, { resetAfter: 12_345 }, sent);
     // A reset may drop data in flight. A unix socket has no reset.
@@ -116,7 +116,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(strikes).toEqual([{ fault: 'reset', connection: 1, direction: 'up', at: 12_345 }]);
   });
 
-  it('F3: makes a sender into a black hole wait, and forwards everything when the black hole ends', async () => {
+  it('F3: makes a sender wait during a black hole, and forwards everything when the black hole ends', async () => {
     const sent = numbered(3_000_000);
     let accepted: (connection: Connection) => void = () => undefined;
     const connected = new Promise<Connection>((resolve) => {
@@ -263,7 +263,7 @@ describe('faulty with a seed', () => {
     expect([...kinds].sort()).toEqual(['blackHole', 'cut', 'lateFin', 'latency', 'reset', 'slices']);
   });
 
-  it('hits the same bytes however they were written', () => {
+  it('with the same seed, hits the same bytes, however they were written', () => {
     for (let seed = 0; seed < 20; seed++) {
       const whole = run(seed, []);
       const pieces = run(seed, [1, 700, 13, 2_000]);
@@ -293,7 +293,7 @@ describe('faulty with a seed', () => {
     expect(times).toEqual([120, 140, 160, 180, 200]);
   });
 
-  it('F3: keeps at most its window in flight, however slow the line', () => {
+  it('F3: keeps at most its window in flight, however slow the line is', () => {
     const scheduler = new TestScheduler(() => undefined);
     let most = 0;
     let received = 0;

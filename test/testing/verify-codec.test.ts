@@ -285,7 +285,7 @@ describe('verifyCodec finds', () => {
     expect(() => verifyCodec(shared(), values)).toThrow(/^D1: .*(one byte at a time|beside another stream);/);
   });
 
-  it('D2: messages whose memory is reused', () => {
+  it('D2: a decoder that reuses the memory of its messages', () => {
     expect(() => verifyCodec(reusing(), ['abc', 'def'])).toThrow(/^D2: message 0 has changed after it was given/);
   });
 
@@ -355,7 +355,7 @@ describe('verifyCodec finds', () => {
     verifyCodec(truncated, values);
   });
 
-  it('D5: a value that is not refused, or not with a SocketError', () => {
+  it('D5: a value that is not refused, or is refused without a SocketError', () => {
     expect(() => verifyCodec(texts(), values, { refused: ['fine'] })).toThrow(/^D5: encode did not refuse 'fine'/);
     expect(() => verifyCodec(texts(), values, { refused: [7] })).toThrow(/^D5: encode threw no SocketError on 7/);
   });
@@ -412,7 +412,7 @@ describe('verifyCodec, with a decoder that knows where a group of messages ends,
 
   it.each<[string, (isOpen: boolean) => string | undefined, string[]]>([
     ['after all messages', (isOpen) => (isOpen ? truncated() : undefined), ['a', '', 'b']],
-    ['before the first', () => truncated(), ['a', '']],
+    ['before the first message', () => truncated(), ['a', '']],
   ])('D4: finds an `end` that fails %s', (_, end, messages) => {
     expect(() => verifyCodec(grouped(end), messages)).toThrow(/^D4: end threw: inside a group; ending after byte/);
   });

@@ -25,9 +25,9 @@ import type { PullOptions } from 'rxjs-sockets/ix';
 import type { Faults, FaultyOptions, VerifyCodecOptions } from 'rxjs-sockets/testing';
 import { describe, expectTypeOf, test } from 'vitest';
 
-/** The names of the optional options. */
+/** The names of the options that may be omitted. */
 type Optional<T> = { [K in keyof T]-?: Pick<T, K> extends Required<Pick<T, K>> ? never : K }[keyof T];
-/** The names of the optional options that may not be undefined with `exactOptionalPropertyTypes`. */
+/** The names of those options that may be omitted, but not undefined with `exactOptionalPropertyTypes`. */
 type Strict<T> = { [K in Optional<T>]: Record<K, undefined> extends Pick<T, K> ? never : K }[Optional<T>];
 
 type ShutdownOptions = NonNullable<Parameters<Server<string, string>['shutdown']>[0]>;

@@ -84,7 +84,7 @@ describe('requests', () => {
     expectTypeOf(requests(text, inOrder)).toEqualTypeOf<RequestsInOrder<string, string>>();
   });
 
-  test('K21: has an error code in the union', () => {
+  test('K21: has an error code of its own in SocketErrorCode', () => {
     expectTypeOf<'ERR_TIMEOUT_REQUEST'>().toExtend<SocketErrorCode>();
   });
 });

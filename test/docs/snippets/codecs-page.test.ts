@@ -139,7 +139,7 @@ describe('the page about codecs', () => {
     expect(received).toEqual(['welcome, Ada', 'one\n', '\0\n\r']);
   });
 
-  it('D5: if a value cannot be encoded, send rejects and the connection continues; next fails it', async () => {
+  it('D5: if a value cannot be encoded, send() only rejects, but next() fails the connection', async () => {
     const transport = memoryTransport();
     const codec = jsonLines<unknown>();
     const serving = listen('memory:json', { transport, codec }).subscribe(({ data }) => data.subscribe(data));

@@ -82,7 +82,7 @@ describe('the page about mistakes', () => {
     expect(errors).toEqual([]);
   });
 
-  it('S19: an error of an accepted connection is an incident, but unhandled through a plain Observable', async () => {
+  it('S19: an error of an accepted connection is an incident, but a plain Observable leaves it unhandled', async () => {
     const { connection, peer, server } = await pair();
     const errors = unhandled();
     const incidents = record(server.incidents);
@@ -359,7 +359,7 @@ function greeter(): { client: ReturnType<typeof connect<string, string>>; heard:
   return { client: connect('memory:greeter', { codec: lines() }), heard };
 }
 
-/** A server whose handler fails when a client resets its connection. Each client in `meet` does so. */
+/** A server whose handler fails when a client resets its connection. `meet` runs one such client. */
 function talker(): {
   server: Server<string, string>;
   talk(connection: Connection<string, string>): Promise<void>;

@@ -249,7 +249,7 @@ describe('relay and its model', () => {
     const client = await rawClient(address);
     await expect(readAll(client)).rejects.toThrow('ECONNRESET');
     expect(end).toMatchObject({ code: 'ERR_HANDLER', cause: { code: 'ECONNRESET' } });
-    // `failure` is the error of the reset connection, or an error of the other connection that it has caused.
+    // `failure` is the error of the reset connection, or the error that the reset has caused in the other connection.
     expect([failure, (failure as Error).cause]).toContainEqual(expect.objectContaining({ code: 'ECONNRESET' }));
   });
 });

@@ -43,7 +43,7 @@ describe('the recipes for heartbeats', () => {
       const serving = hanging.subscribe(({ data }) => {
         data.next(`hello ${++accepted}`);
         const pongs = data.pipe(map(() => 'pong'));
-        // The server stops answering on the first connection after two answers.
+        // On the first connection, the server stops answering after two answers.
         (accepted === 1 ? pongs.pipe(take(2)) : pongs).subscribe((pong) => data.next(pong));
       });
 

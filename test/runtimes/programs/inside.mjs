@@ -27,7 +27,7 @@ const hold = server.hold();
 const where = bound.transport === 'unix' ? { path: bound.path } : { port: bound.port, host: bound.host };
 const clients = Array.from({ length: 5 }, () => net.connect(where));
 await Promise.all(clients.map((client) => once(client, 'connect')));
-// The clients are connected, so a listener that was not paused would have accepted them.
+// The clients are connected, so a listener that was not paused would accept them now.
 for (let turn = 0; turn < 100; turn++) await nextTurn();
 result.acceptedWhileHeld = accepted.length;
 hold.release();

@@ -11,7 +11,7 @@ const fits = (text: string): boolean =>
 const name = (): fc.Arbitrary<string> =>
   fc.string({ unit: 'binary', minLength: 1, maxLength: longestName }).filter(fits);
 
-/** A path of a socket file. It often looks like an abstract name. */
+/** Paths of socket files. Many of them look like abstract names. */
 export const filePath = (): fc.Arbitrary<string> =>
   fc
     .oneof(
@@ -47,7 +47,7 @@ export const address = (): fc.Arbitrary<Address> =>
 
 const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host);
 
-/** Every form of valid input for `parseAddress`, except services, because these depend on the machine. */
+/** Every form of valid input for `parseAddress`, except service names, because their ports depend on the machine. */
 export const addressInput = (): fc.Arbitrary<AddressInput> =>
   fc.oneof(
     address(),

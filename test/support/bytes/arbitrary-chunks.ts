@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-/** Sizes for `chunksOf`, each at least 1. Many are 1, and some are larger than a block of lines. */
+/** Sizes for `chunksOf`, each at least 1. Many are 1, and some are larger than the first block that `lines` decodes. */
 export const chunkSizes = (): fc.Arbitrary<readonly number[]> =>
   fc.array(
     fc.oneof(

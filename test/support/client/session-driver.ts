@@ -81,7 +81,10 @@ const address = { transport: 'tcp', host: '::1', port: 1 } as const;
 export const transitions = new TransitionTable();
 const failure = new SocketError('ECONNRESET', 'reset');
 
-/** A driver without I/O. It performs the actions on fakes, and checks that each is allowed and has its counterpart. */
+/**
+ * A driver without I/O. It performs the actions on fakes, and checks that each is allowed, and that whatever begins
+ * also ends.
+ */
 export class SessionDriver {
   state: State;
   within: Step['within'];
@@ -200,7 +203,7 @@ export class SessionDriver {
         this.dispatch({ type: 'failed', error: failure });
         break;
       case 'client is destroyed':
-        // A destroyed client stays closed until its connection has closed: new readers are notified of the end.
+        // Until its connection has closed, a destroyed client notifies new readers of the end.
         for (const each of this.connections) each.isConcluded &&= each.isGone;
         this.dispatch({ type: 'destroyed', error: failure, reason: 'enough' });
         break;
@@ -433,7 +436,7 @@ export class SessionDriver {
     for (const reader of state.readers) {
       if (first === undefined) expect(isIdle).toBe(false);
       else if (first.isRead || first.isDropped) {
-        // A reader may wait until the last reader has left this connection, after its end.
+        // After the end of this connection, a reader may wait until the connection's last reader has left.
         if (isIdle) expect(first.readers.size).toBeGreaterThan(0);
       } else expect(first.readers).toContain(reader);
     }

@@ -9,7 +9,7 @@ const steps = [
   'waiting connecting',
 ];
 
-/** Expects that a client's state `next` may follow `last` (K2), and that the attempts are counted (K5). */
+/** Expects that a client's state `next` may follow `last` (K2), and that the attempts are counted correctly (K5). */
 export function expectFollows(
   last: Pick<ConnectionState, 'status' | 'attempt'>,
   next: Pick<ConnectionState, 'status' | 'attempt'>,

@@ -20,7 +20,7 @@ export const latin1Line = (): fc.Arbitrary<string> =>
     value.replaceAll('\n', '').replace(/\r+$/, ''),
   );
 
-/** Bytes that may be lines. They have many line ends, and parts of multi-byte characters, some of them invalid. */
+/** Bytes with many line ends and multi-byte characters. In some, a stray byte makes the UTF-8 invalid. */
 export const lineBytes = (): fc.Arbitrary<Buffer> =>
   fc
     .array(

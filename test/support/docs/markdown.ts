@@ -1,4 +1,4 @@
-/** A page without its code, where a bracket is not a link and a # is not a heading. */
+/** A page without its code, because a bracket in code is not a link, and a # in code is not a heading. */
 function prose(page: string): string {
   return page.replace(/^```.*?^```$/gms, '').replace(/`[^`\n]*`/g, (code) => code.replace(/[[\](){}<>]/g, ''));
 }

@@ -1,5 +1,5 @@
-// node flooding-client.mjs <port|path> <MiB>: a peer that writes as fast as it can. Whenever it has to wait, and at the
-// end, it reports to its parent how much the kernel has taken.
+// node flooding-client.mjs <port|path> <MiB>: a peer that writes as fast as it can. It answers each message of
+// its parent with the number of bytes that the kernel has taken.
 import net from 'node:net';
 
 const [where, amount] = process.argv.slice(2);

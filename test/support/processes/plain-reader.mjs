@@ -1,5 +1,5 @@
-// node --expose-gc plain-reader.mjs [path]: reads everything that one client sends, with plain node:net, when its
-// parent asks for it. It reports by how many bytes its resident memory has grown.
+// node --expose-gc plain-reader.mjs [path]: accepts one client with plain node:net. When its parent asks for it, it
+// reads everything that the client sends, and reports by how many bytes its resident memory has grown.
 import net from 'node:net';
 
 const [path] = process.argv.slice(2);

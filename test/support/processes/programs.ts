@@ -18,7 +18,7 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** Returns the path of a program, or undefined if it is missing. `lprng/usr/bin/lpr` is unpacked, but not installed. */
+/** A program's path, or undefined if it is missing. If its name has a `/`, it is only unpacked in `.cache/peers`. */
 export function peer(program: string): string | undefined {
   const places = program.includes('/') ? [join(root, '.cache/peers')] : folders;
   return places.map((folder) => join(folder, program)).find(isProgram);

@@ -15,7 +15,7 @@ export function run(program: string, ...args: string[]): ChildProcessWithoutNull
   return child;
 }
 
-/** Reads the output of `child` until the complete output matches. */
+/** Reads the output of `child` until all of it so far matches. */
 export async function shows(child: ChildProcessWithoutNullStreams, pattern: RegExp): Promise<RegExpExecArray> {
   let text = '';
   const read = (chunk: unknown): void => {

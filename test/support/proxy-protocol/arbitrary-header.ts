@@ -19,7 +19,7 @@ export interface Version2 {
   readonly triples?: readonly Uint8Array[];
   /** Whether it ends with a correct checksum. */
   readonly checksum?: boolean;
-  /** The length that the header announces, without its first 16 bytes. */
+  /** The length that the header announces. It does not include the first 16 bytes. */
   readonly length?: number;
 }
 

@@ -103,7 +103,7 @@ export class Haproxy {
   }
 }
 
-/** A plain server. It returns all the bytes of one connection after another, once each has ended. */
+/** A plain server. Once a connection has ended, it returns all the bytes of that connection. */
 class Sink {
   private readonly server = net.createServer({ allowHalfOpen: true });
   private readonly ended: Buffer[] = [];

@@ -6,7 +6,7 @@ import type { ProxyHeader } from '../../../src/proxy-protocol/proxy-header.js';
 /** A header, 'more' if bytes are missing, or the code of the refusal. */
 export type Outcome = ProxyHeader | 'more' | SocketErrorCode;
 
-/** Passes `chunks` to the parser one by one, until it returns a header or refuses. No bytes are taken off. */
+/** Passes `chunks` to the parser one by one, until it returns a header or refuses them. No bytes leave the queue. */
 export function outcomeOf(chunks: Iterable<Uint8Array>, queue: ChunkQueue = new ChunkQueue()): Outcome {
   try {
     for (const chunk of chunks) {
@@ -21,7 +21,7 @@ export function outcomeOf(chunks: Iterable<Uint8Array>, queue: ChunkQueue = new 
   }
 }
 
-/** After how many single bytes `bytes` is refused, or `undefined` if it is not refused. */
+/** How many bytes the parser needs, one by one, to refuse `bytes`, or `undefined` if it does not refuse them. */
 export function refusedAt(bytes: Uint8Array): number | undefined {
   const queue = new ChunkQueue();
   const outcome = outcomeOf(singles(bytes), queue);

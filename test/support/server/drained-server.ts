@@ -22,7 +22,7 @@ interface Serving {
   readonly incidents: Recording<SocketError>;
 }
 
-/** A server of lines that `handler` serves until the end of the test. */
+/** A server of lines. Until the end of the test, `handler` serves its connections. */
 export async function serving(
   place: Place,
   handler: Handler,

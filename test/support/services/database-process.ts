@@ -65,7 +65,7 @@ export class DatabaseProcess {
   }
 }
 
-/** Copies `server.key` and `server.pem` to a folder, readable only for this account. */
+/** Copies `server.key` and `server.pem` to a folder. Only this account can read the copies. */
 export async function copyIdentity(folder: string, account: Account): Promise<void> {
   for (const name of ['server.key', 'server.pem']) {
     const copy = join(folder, name);

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freshFolder } from '../transport/places.js';
 
-/** A folder `files` to serve, with a text in it, and a secret next to the folder. */
+/** A folder `files` to serve, with a text file in it, and a secret file outside it. */
 export async function planted(): Promise<{ beside: string; files: string }> {
   const beside = await freshFolder();
   const files = join(beside, 'files');

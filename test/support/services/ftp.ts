@@ -188,12 +188,12 @@ export class RawClient {
     return Buffer.from(match[0], 'latin1').toString().trimEnd();
   }
 
-  /** Sends EPSV, and connects to the port. */
+  /** Sends EPSV, and connects to the port in the reply. */
   async openData(localAddress = '127.0.0.1'): Promise<net.Socket> {
     return dial(await this.listen(), localAddress);
   }
 
-  /** Sends EPSV, and returns the port. */
+  /** Sends EPSV, and returns the port in the reply. */
   async listen(): Promise<number> {
     return Number(/\|\|\|(\d+)\|/.exec(await this.ask('EPSV'))?.[1]);
   }

@@ -104,7 +104,7 @@ export class PostgresServer {
     return this.process.stop(signal);
   }
 
-  /** Waits until the server accepts clients again. If one of its processes is killed, it ends all sessions first. */
+  /** Waits until the server accepts clients again. If one of its processes was killed, it ends all sessions first. */
   async recovered(): Promise<void> {
     for (;;) {
       const answer = await this.psql('SELECT 1').catch(() => undefined);

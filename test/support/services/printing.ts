@@ -17,7 +17,7 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** The standard input, which is empty by default. */
   readonly input?: Uint8Array;
-  /** Whether the program gets a fourth pipe. CUPS talks to its backends over such a pipe. */
+  /** Whether the program gets pipes as descriptors 3 and 4. CUPS talks to its backends over such pipes. */
   readonly sideChannel?: boolean;
 }
 

@@ -11,7 +11,7 @@ export const ok = '\x00';
 /** How long a server may take to notice an action of a client, if nothing shows that it has. */
 export const patient = { timeout: 10_000 };
 
-/** The server of all tests of a file that do not end it. Each test has its own queue. */
+/** One server for all the tests of a file, except tests that end their server. Each test has its own queue. */
 export let shared: { readonly spool: string; readonly port: number; readonly child: ChildProcess };
 
 let queues = 0;

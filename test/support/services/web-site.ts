@@ -100,7 +100,7 @@ export function memory({ pid }: Program, field: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 }
 
-/** Fills a file with `megabytes` megabytes, and returns their hash. */
+/** Fills a file with `megabytes` megabytes of random bytes, and returns the hash of the bytes. */
 export async function writeRandom(path: string, megabytes: number): Promise<string> {
   const hash = createHash('sha256');
   await using file = await open(path, 'w');

@@ -4,7 +4,7 @@ import type { Address } from 'rxjs-sockets';
 import { onTestFinished } from 'vitest';
 import { authority } from '../transport/node/tls/certificates.js';
 
-/** A `node:tls` client over a separate socket, so that either of them can end alone. */
+/** A `node:tls` client over a separate socket, so that each of them can end without the other. */
 export async function cutter(address: Address): Promise<{ secured: tls.TLSSocket; below: net.Socket }> {
   const below =
     address.transport === 'tcp' ? net.connect(address.port) : net.connect((address as { path: string }).path);

@@ -3,7 +3,7 @@ import type { Address } from 'rxjs-sockets';
 import { type Place, tcp, unix } from '../transport/places.js';
 import { rawServer } from './plain-sockets.js';
 
-/** An address that leads to `address`. The bytes from there are recorded in `heard`. */
+/** The address of a relay to `address`. The relay records in `heard` the bytes that come from `address`. */
 export async function tapAt(place: Place, address: Address, heard: Buffer[]): Promise<Address> {
   const plain = place.name === 'tls' || place.name === 'tcp' ? tcp : unix;
   return rawServer(plain, (near) => {
@@ -20,7 +20,10 @@ export async function tapAt(place: Place, address: Address, heard: Buffer[]): Pr
   });
 }
 
-/** The type and the version of the last TLS record that was sent, and in version 1.3 its length. */
+/**
+ * The type and the version of the last TLS record that was sent, in hex. If the type is not that of an alert, the
+ * length follows, because TLS 1.3 hides the type of an alert.
+ */
 export function lastRecord(bytes: Buffer): string {
   let at = 0;
   for (let next = 0; next < bytes.length; next += 5 + bytes.readUInt16BE(next + 3)) at = next;

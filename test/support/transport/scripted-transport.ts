@@ -19,7 +19,7 @@ export class ScriptedSocket implements TransportSocket {
   );
   /** The written bytes, one item per write. */
   readonly writes: Buffer[] = [];
-  /** Whether the kernel takes a write at once. */
+  /** Whether each write is taken at once. */
   eager = true;
   unsent = 0;
   ended = false;

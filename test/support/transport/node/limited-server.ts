@@ -1,5 +1,5 @@
-// limited-server.ts LIMIT ADDRESS [public-api]: an echo server in a process with a limit of descriptors. Its parent
-// controls it over IPC.
+// limited-server.ts LIMIT ADDRESS [public-api]: an echo server in a process with at most LIMIT descriptors. Its
+// parent controls it over IPC.
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';

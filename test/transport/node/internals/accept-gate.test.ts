@@ -120,7 +120,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     expect(await Promise.all(served)).toEqual(['1']);
   });
 
-  it('S1: resets waiting clients and frees the address if the server closes while it is held', async () => {
+  it('S1: resets waiting clients and frees the address if the server closes while the gate is held', async () => {
     const { server, name, dial } = await gated(place, true);
     const peers = [await dial('1'), await dial('2')];
     server.close();
@@ -156,7 +156,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     ['stopping is refused', () => stubHandles((handle) => (handle.readStop = () => -95))],
     ['starting is refused', () => stubHandles((handle) => (handle.readStart = () => -107))],
   ])('if %s', (_why, prepare) => {
-    it('S5: clients are accepted although the server is held, and none is lost', async () => {
+    it('S5: clients are accepted although the gate is held, and none is lost', async () => {
       prepare();
       const { gate, served, dial } = await gated(place, true);
       await dial('1');
@@ -212,7 +212,7 @@ it('S3: the accept gate emits an error that Node throws when it listens, and clo
   expect(server.listening).toBe(false);
 });
 
-it('S5: the accept gate works if the host is a name', async () => {
+it('S5: the accept gate works if the host is given by name', async () => {
   const server = net.createServer((socket) => socket.end());
   const gate = new AcceptGate(server);
   gate.hold();
@@ -231,7 +231,7 @@ it('S5: the accept gate works if the host is a name', async () => {
   server.close();
 });
 
-it('S5: the accept gate leaves a handle alone that was passed to the server, as in node:cluster', async () => {
+it('S5: the accept gate leaves alone a handle that was passed to the server, as in node:cluster', async () => {
   const server = net.createServer();
   const gate = new AcceptGate(server);
   const worker = server as unknown as { _handle: unknown; _listen2(...args: unknown[]): void };

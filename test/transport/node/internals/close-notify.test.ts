@@ -2,7 +2,7 @@ import type { TLSSocket } from 'node:tls';
 import { expect, it } from 'vitest';
 import { watchTlsEnd } from '../../../../src/transport/node/internals/close-notify.js';
 
-/** The result of libuv for a start while it already reads. */
+/** What libuv returns for a start of reading while it already reads. */
 const already = -114;
 
 /** A socket as `watchTlsEnd` sees it. Each start of reading below TLS returns the next of these codes. */
@@ -18,7 +18,7 @@ function socketWith(answers: readonly number[], reading = true): TLSSocket & { s
 it.each([
   ['TLS ended the stream if libuv still reads from the socket', [already, already], false],
   ['the stream was cut off if libuv no longer reads from the socket', [already, 0], true],
-  ['a result that was the same while bytes could arrive says nothing', [0, 0], false],
+  ['if libuv gave the same result while bytes could arrive, the result says nothing', [0, 0], false],
 ])('T5: %s', (_what, answers, truncated) => {
   const socket = socketWith(answers);
   const end = watchTlsEnd(socket);
@@ -27,7 +27,7 @@ it.each([
   expect(end.isTruncated).toBe(truncated);
 });
 
-it('T5: a TLS socket that does not read is not probed, because the probe would start it', () => {
+it('T5: a TLS socket that does not read is not probed, because the probe would start reading', () => {
   const socket = socketWith([], false);
   const end = watchTlsEnd(socket);
   socket.push(null);

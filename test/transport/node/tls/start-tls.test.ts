@@ -97,7 +97,7 @@ async function accepted(place: Place): Promise<Opened> {
 }
 
 describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
-  it('T10: startTls fails if Node has read bytes that it has not delivered, even of a handshake', async () => {
+  it('T10: startTls fails if Node has read bytes that it has not delivered, even bytes of a handshake', async () => {
     const { socket, log, raw } = await accepted(place);
     socket.pause();
     const peer = beginAsClient(raw);
@@ -110,7 +110,7 @@ describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
     peer.destroy();
   });
 
-  it.each([undefined, false, true])('T10: a socket paused before or in a handshake stays paused: %s', async (keeps) => {
+  it.each([undefined, false, true])('T10: with keeps: %s, a pause before or in a handshake lasts', async (keeps) => {
     for (const when of ['before', 'in the middle']) {
       const { socket, log, raw } = await dialled(place, keeps);
       const start = socket.startTls?.(asClient);
@@ -151,7 +151,7 @@ describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
 });
 
 describe.each(sides)("TLS on a socket that reads into the library's memory, $name", (side) => {
-  it('T10: works wherever the last bytes were read', async () => {
+  it('T10: works whichever memory the last bytes were read into', async () => {
     const header = Buffer.alloc(4);
     header.writeUInt32BE(1_000_000);
     // Kept chunks are in separate blocks. The rest of a large frame is read directly into the frame.

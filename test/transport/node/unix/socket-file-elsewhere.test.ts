@@ -70,7 +70,7 @@ describe('a socket file on a system other than Linux', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: gives ENOENT in a missing folder, and ENOTDIR in a plain file', async () => {
+  it('S3: gives ENOENT if its folder is missing, and ENOTDIR if its folder is a plain file', async () => {
     const folder = await freshFolder();
     writeFileSync(join(folder, 'file'), '');
     expect(await outcome(join(folder, 'missing/socket'))).toBe('ENOENT');

@@ -114,7 +114,7 @@ describe('a file that replaces the stale socket file just before its removal', (
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: may be missing, because another process has removed the stale file', async () => {
+  it('S8: need not exist: another process may only remove the stale file', async () => {
     hooks.beforeRename = () => rmSync(path);
     expect(await outcome(path)).toBe('ok');
     expect(readdirSync(folder)).toEqual(['socket']);
@@ -161,7 +161,7 @@ describe('a server in a folder that other users can write to', () => {
 it('S1: a server that is unsubscribed after the removal of the stale file leaves no file', async () => {
   const subscription = listen({ path }).subscribe();
   const asked = new Promise<void>((resolve) => {
-    // The library checks its new folder first.
+    // The first call checks the library's new folder.
     hooks.beforeLock = () => {
       hooks.beforeLock = () => {
         rmSync(path);

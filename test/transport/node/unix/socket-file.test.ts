@@ -176,7 +176,7 @@ describe('a server at a path without a file', () => {
     expect(await Promise.all([outcome(path), outcome(path)])).toEqual(['ok', 'EADDRINUSE']);
   });
 
-  it('S3: reports a failure after the subscription, not within it', async () => {
+  it('S3: reports a failure only after `subscribe` has returned', async () => {
     const path = join(await freshFolder(), 'missing/socket');
     const codes: string[] = [];
     const ended = new Promise<void>((resolve) => {
