@@ -65,7 +65,7 @@ describe('toWebStreams', () => {
     expect(all).toBe('ïve ✓');
   });
 
-  it('I1: can be piped through compression, and back', async () => {
+  it('I1: carries the output of a CompressionStream, which the other side decompresses', async () => {
     const { near, far } = await pairAt(tcp, { halfOpen: true });
     const sent = Buffer.from(Array.from({ length: 50_000 }, (_, index) => index % 256));
     const compressed = new Blob([sent]).stream().pipeThrough(new CompressionStream('gzip') as never);

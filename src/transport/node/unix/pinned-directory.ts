@@ -26,7 +26,7 @@ const longestSocketPath = isLinux ? maxPathBytes : 103;
 export class PinnedDirectory {
   /** The path to use: through `/proc/self/fd`, if possible. */
   readonly path: string;
-  /** The path for messages; it ends with a slash. */
+  /** The path that error messages show, with a slash at its end. */
   readonly absolute: string;
   /** The given path, relative to `cwd`. */
   private readonly given: string;
