@@ -3,7 +3,10 @@ import { SocketError } from '../errors/socket-error.js';
 import { ExponentialBackoff, scheduleOf } from './backoff.js';
 
 export interface RetryWaitEvents {
-  /** Called when the wait begins. `delay` is in ms, or NaN if a function of the policy determines the time. */
+  /**
+   * Called when the wait begins. `delay` is in ms, or NaN if the policy has a `delay` function that `backoff` did not
+   * make.
+   */
   waits(delay: number): void;
   due(): void;
   /** Called when the policy ends without a further attempt. */

@@ -144,7 +144,7 @@ describe('toWebStreams', () => {
     expect(Buffer.concat(await readSlowly(readable)).toString()).toBe('hello');
   });
 
-  it('K8: after the client has ended, its streams never reach another connection', async () => {
+  it('K8: after the client has ended, a write to its streams rejects, and the client does not dial again', async () => {
     let count = 0;
     const address = await rawServer(tcp, (socket) => {
       count++;

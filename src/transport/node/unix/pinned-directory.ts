@@ -21,7 +21,8 @@ const longestSocketPath = isLinux ? maxPathBytes : 103;
 /**
  * A folder that stays the same even if the process changes its working folder. On Linux, it also stays the same if its
  * path is renamed or replaced: the folder is kept open, and its entries are accessed through `/proc/self/fd`. This also
- * makes their paths short. On other systems, only the absolute path is kept.
+ * makes their paths short. Elsewhere, and on a Linux without `/proc/self/fd`, the folder is not kept open, and its
+ * entries are accessed through its absolute path.
  */
 export class PinnedDirectory {
   /** The path to use: through `/proc/self/fd`, if possible. */
