@@ -220,7 +220,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
     const { lane } = this.host;
     if (refusal === undefined) return lane.whenWritable();
     const rejected = Promise.reject<void>(refusalError(refusal, this.host));
-    return refusal === 'closed' && lane.owner.hasIncidents ? handled(rejected) : rejected;
+    return typeof refusal === 'string' && lane.owner.hasIncidents ? handled(rejected) : rejected;
   }
 
   /**

@@ -142,3 +142,34 @@ describe.each([...realPlaces, ...securePlaces].map((place) => [place.name, place
     });
   },
 );
+
+describe.each(realPlaces.map((place) => [place.name, place] as const))(
+  'a peer that does not read, on %s',
+  (_, place) => {
+    it.each(['error', 'drop'] as const)(
+      "S19: with overflow '%s', a send that is not awaited leaves no unhandled error when the buffer is full",
+      async (overflow) => {
+        const errors = unhandled();
+        const refused: unknown[] = [];
+        const { address } = await serverAt<string, string>(
+          place,
+          ({ data }) => {
+            data.subscribe(() => {
+              for (let sent = 0; sent < 100; sent++) void data.send('x'.repeat(60_000));
+              // Code that awaits the promise still gets the error.
+              data.send('x'.repeat(60_000)).catch((error: unknown) => refused.push(error));
+            });
+          },
+          { codec: lines(), maxBuffered: 200_000, overflow },
+        );
+        const raw = await rawClient(address);
+        raw.pause();
+        raw.write('begin\n');
+        await until(() => refused.length === 1);
+        await reported();
+        expect(refused).toMatchObject([{ code: 'ERR_OVERFLOW' }]);
+        expect(errors).toEqual([]);
+      },
+    );
+  },
+);
