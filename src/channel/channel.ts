@@ -380,7 +380,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends a value at the given pace, or returns why it can't be sent.
+   * Sends a value as its `Pace` says, or returns the error for which it was refused.
    *
    * @internal
    */

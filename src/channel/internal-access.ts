@@ -6,7 +6,7 @@ export const host: unique symbol = Symbol('rxjs-sockets.host');
 /** Sends a value from a source that is held while the Channel is not writable. */
 export const nextPaced: unique symbol = Symbol('rxjs-sockets.nextPaced');
 
-/** Sends a value at a given pace, or returns why it cannot be sent. */
+/** Sends a value as its `Pace` says, or returns the error for which it was refused. */
 export const offer: unique symbol = Symbol('rxjs-sockets.offer');
 
 /** Sends a value, and reports when the kernel has taken all of it. */

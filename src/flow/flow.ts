@@ -56,8 +56,8 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   /**
    * Iterates at the pace of the loop. Each `next()` takes one value. The Flow is held between two calls.
    *
-   * `break` and `return()` unsubscribe, and leave the other values in the Flow. If the Flow fails, `next()` rejects
-   * with its error.
+   * `break` and `return()` unsubscribe, and leave in the Flow what it has not emitted. If an operator has made several
+   * values from one, the rest of these values are dropped. If the Flow fails, `next()` rejects with its error.
    *
    * @returns an iterator with its own subscription, which begins at the first `next()`
    * @example

@@ -12,7 +12,8 @@ import { Server } from './server.js';
  *
  * A host name is looked up each time the server binds. Only the first address found is bound. `::` also accepts IPv4
  * clients if the system supports both IPv6 and IPv4. On Linux and macOS, a port can be bound again right after its
- * previous server has closed (SO_REUSEADDR). Two servers can listen on the same port only if both set `reusePort`.
+ * previous server has closed (SO_REUSEADDR). Two servers can listen on the same host and port only if both set
+ * `reusePort`.
  *
  * @typeParam In - the messages that its connections receive
  * @typeParam Out - the messages that they send

@@ -66,7 +66,7 @@ function endingServer(
 const steady = { initial: 100, factor: 2, jitter: 0 };
 
 describe('a client with reconnect, in virtual time', () => {
-  it('K2: `waiting` carries the delay, the error and the number of the attempt that ended', () => {
+  it('K2: `waiting` carries the delay and the number of the attempt that ended', () => {
     virtually((scheduler) => {
       const events = story(to('nobody').dial(backoff({ ...steady, max: 400 })), scheduler, 1_200);
       scheduler.flush();

@@ -96,7 +96,7 @@ describe('web-server.ts', () => {
     }
   });
 
-  test('answers each failure with the proper status', async () => {
+  test('answers 405 for other methods, 301 for a folder without its slash, and 404 for a missing file', async () => {
     const folder = await site();
     await mkdir(join(folder, 'a b'));
     await writeFile(join(folder, 'a b', 'index.html'), index);

@@ -141,7 +141,7 @@ describe('a server at a path without a file', () => {
     expect((await answer).toString()).toBe('hello');
   });
 
-  it('S12: creates only the socket file, at once and with its mode', async () => {
+  it('S12: when subscribe returns, the folder contains only the socket file, with its mode', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const server = listen({ path }, { mode: 0o640 });
@@ -227,7 +227,7 @@ describe('a server whose start is given up or fails', () => {
       const unlock = await lockOf(folder, 'socket');
       const before = await openFiles();
       const subscription = listen({ path }).subscribe();
-      // The server has created its folder, and waits for the lock.
+      // The second entry is the server's private folder. It exists while the server waits for the lock.
       await expect.poll(() => readdirSync(folder)).toHaveLength(2);
       subscription.unsubscribe();
       await expect.poll(() => readdirSync(folder)).toEqual(['socket']);
