@@ -214,8 +214,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * Destroys the connection of every member, drops its buffered values, and removes all members. A connection that
-   * joins later is destroyed at once.
+   * Destroys the connection of every member, which drops the values that this connection has not sent yet, and removes
+   * all members. A connection that joins later is destroyed at once.
    *
    * @param reason - the `cause` of the `ERR_CLOSED` that subscribers of the members' channels get
    * @example

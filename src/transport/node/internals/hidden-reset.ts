@@ -6,7 +6,8 @@
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26), except on Windows.
  *
- * **Check**: at each use. Only connection errors count. Any other error means that the descriptor cannot be read.
+ * **Check**: each read shows whether it works. Only connection errors count as a reset. Any other error means that the
+ * descriptor cannot be read.
  *
  * **Without it**: such a reset counts as the end of the stream, as in plain Node.
  */
