@@ -13,9 +13,10 @@ import {
   type WriteRequest,
 } from './internals/stream-handle.js';
 import { type NodeContext, NodeSocket } from './node-socket.js';
+import { tcpOptions } from './tcp-options.js';
 import { prepareTls } from './tls/start-tls.js';
 import type { StartTlsOptions, TlsInfo } from '../tls.js';
-import type { BorrowingSocketEvents, SocketControls, TransportSocket } from '../transport.js';
+import type { BorrowingSocketEvents, SocketControls, SocketOptions, TransportSocket } from '../transport.js';
 
 const owner = Symbol('rxjs-sockets.owner');
 
@@ -47,6 +48,7 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
   private readonly context: NodeContext;
   private readonly handles: StreamHandles;
   private readonly handle: StreamHandle & Owned;
+  private options: SocketOptions;
   /**
    * - `abandoned`: this side has reset or dropped the socket, and the handle is still to be closed. From then on, only
    *   the close is reported.
@@ -57,6 +59,8 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
   private fin: 'unsent' | 'queued' | 'taken' = 'unsent';
   private hasReceivedFin = false;
   private isPaused = false;
+  /** Whether a write has failed, even if that is not reported yet. */
+  private isBroken = false;
   private failure: Error | undefined;
   private events: BorrowingSocketEvents | undefined;
   private reader: HandleReader | undefined;
@@ -68,12 +72,16 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
     handles: StreamHandles,
     handle: StreamHandle,
     names: { readonly local: Address; readonly remote: Address },
+    options: SocketOptions,
   ) {
     this.context = context;
     this.handles = handles;
     this.handle = handle;
     this.local = names.local;
     this.remote = names.remote;
+    this.options = options;
+    if (options.noDelay) handle.setNoDelay?.(true);
+    if (options.keepAlive > 0) this.setKeepAlive(true, Math.max(1_000, options.keepAlive));
     this.handle[owner] = this;
     flushAtExit();
   }
@@ -93,7 +101,7 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
   get unsent(): number {
     if (this.upgraded !== undefined) return this.upgraded.unsent;
     // After a failure it is unknown how much of the last write was sent.
-    return this.life === 'open' ? this.handle.writeQueueSize : Infinity;
+    return this.life === 'open' && !this.isBroken ? this.handle.writeQueueSize : Infinity;
   }
 
   open(events: BorrowingSocketEvents): void {
@@ -156,18 +164,23 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
   }
 
   private nextWrite(): WriteRequest & Owned {
-    unusedWrite ??= this.handles.newWrite();
-    return unusedWrite;
+    // While a request is in use, an async hook may write on another socket.
+    const request = unusedWrite ?? this.handles.newWrite();
+    unusedWrite = undefined;
+    return request;
   }
 
   /** Whether the kernel has taken everything. */
   private isTaken(status: number, request: WriteRequest & Owned, data: unknown): boolean {
-    if (status === 0 && !this.handles.isWriteQueued) return true;
-    unusedWrite = undefined;
+    if (status === 0 && !this.handles.isWriteQueued) {
+      unusedWrite = request;
+      return true;
+    }
     request[owner] = this;
     request.oncomplete = onWritten;
     request.data = data;
     if (status !== 0) {
+      this.isBroken = true;
       process.nextTick(() => {
         this.failed(errnoError(status, 'write'));
       });
@@ -184,7 +197,7 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
 
   end(): void {
     if (this.upgraded !== undefined) this.upgraded.end();
-    else if (this.life === 'open') {
+    else if (this.life === 'open' && this.fin === 'unsent') {
       this.fin = 'queued';
       const request: ShutdownRequest & Owned = this.handles.newShutdown();
       request[owner] = this;
@@ -278,12 +291,13 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
     if (this.upgraded !== undefined) return this.upgraded.startTls(options);
     const start = prepareTls(options, undefined, this.context.acceptors);
     return (secured) => {
-      const { context, events, handle, isPaused } = this;
+      const { context, events, handle, isPaused, options: current } = this;
       if (this.life !== 'open' || events === undefined) return;
       this.life = 'upgraded';
       this.reader?.release();
       // With `pauseOnCreate`, Node takes over the handle, but does not read from it yet.
-      const raw = new net.Socket({ handle, allowHalfOpen: true, pauseOnCreate: true } as net.SocketConstructorOpts);
+      const given = { ...tcpOptions(current), handle, allowHalfOpen: true, pauseOnCreate: true };
+      const raw = new net.Socket(given);
       this.upgraded = new NodeSocket(context, raw, this);
       if (isPaused) this.upgraded.pause();
       this.upgraded.secure(events, start, true, secured);
@@ -299,10 +313,15 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
   }
 
   setNoDelay(on: boolean): void {
-    if (this.life === 'open') this.handle.setNoDelay?.(on);
+    if (this.life !== 'open') return;
+    this.options = { ...this.options, noDelay: on };
+    this.handle.setNoDelay?.(on);
   }
 
   setKeepAlive(on: boolean, delay: number): void {
-    if (this.life === 'open') this.handle.setKeepAlive?.(on, Math.trunc(delay / 1_000));
+    if (this.life !== 'open') return;
+    const keepAlive = on ? delay : 0;
+    if (keepAlive !== this.options.keepAlive) this.options = { ...this.options, keepAlive };
+    this.handle.setKeepAlive?.(on, Math.trunc(delay / 1_000));
   }
 }

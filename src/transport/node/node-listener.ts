@@ -37,6 +37,7 @@ export class NodeListener implements Listener {
   /** The local address of all connections, if they share one. Keeping it saves a system call for each connection. */
   private local: Address | undefined;
   private isHeld = false;
+  private takingHandles: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
   constructor(context: NodeContext, address: Address, options: ListenerOptions, events: ListenerEvents) {
@@ -111,6 +112,8 @@ export class NodeListener implements Listener {
     const fileClosed = this.file?.close();
     this.server.close();
     await fileClosed;
+    // The self-test of handles may still have sockets open.
+    await this.takingHandles;
     // libuv closes handles at the end of a turn of the event loop, after its immediates. So wait for the second
     // immediate.
     await nextTurn();
@@ -164,7 +167,7 @@ export class NodeListener implements Listener {
     }
     this.acceptGate.opened();
     this.descriptors.start();
-    void this.takeHandles();
+    this.takingHandles = this.takeHandles();
     const local = this.markTls(boundAddressOf(this.server, this.address));
     if (local.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(local.host))) {
       this.local = Object.freeze(local);
@@ -197,11 +200,9 @@ export class NodeListener implements Listener {
     }
     this.descriptors.accepted(handle.fd);
     const { address, context, options } = this;
-    if (options.noDelay) handle.setNoDelay?.(true);
-    if (options.keepAlive > 0) handle.setKeepAlive?.(true, Math.max(1, Math.trunc(options.keepAlive / 1_000)));
     const local = this.local ?? localAddressOf(localNameOf(handle), address);
     const remote = remoteAddressOf(remoteNameOf(handle), undefined, address);
-    this.events.onConnection(new HandleSocket(context, handles, handle, { local, remote }));
+    this.events.onConnection(new HandleSocket(context, handles, handle, { local, remote }, options));
   }
 
   private failed(cause: unknown): void {

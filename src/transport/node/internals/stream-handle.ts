@@ -13,6 +13,7 @@
  */
 import type net from 'node:net';
 import { getSystemErrorName } from 'node:util';
+import { nodeCluster } from '../../lazy-builtins.js';
 
 /** A `TCP` or `Pipe` handle of Node. Methods that return a number return 0, or a negative errno. */
 export interface StreamHandle {
@@ -118,19 +119,20 @@ class BoundHandles implements StreamHandles {
 /** Returns undefined if this runtime or its permissions do not allow the use of handles. */
 export function findStreamHandles(): StreamHandles | undefined {
   const [major = 0] = process.versions.node.split('.').map(Number);
-  if (process.platform !== 'linux' || !testedVersions.includes(major) || 'bun' in process.versions) return undefined;
-  if (warnsOfBinding()) return undefined;
+  const isNode = !('bun' in process.versions) && !('deno' in process.versions);
+  if (process.platform !== 'linux' || !isNode || !testedVersions.includes(major)) return undefined;
+  if (warnsOfBinding() || isClusterWorker()) return undefined;
   try {
     const found = (process as unknown as { binding(name: string): StreamBinding }).binding('stream_wrap');
     const indexes = [found.kReadBytesOrError, found.kArrayBufferOffset, found.kLastWriteWasAsync];
     const isComplete =
       typeof found.WriteWrap === 'function' &&
       typeof found.ShutdownWrap === 'function' &&
-      found.streamBaseState instanceof Int32Array &&
+      ArrayBuffer.isView(found.streamBaseState) &&
       indexes.every((index) => index >= 0 && index < found.streamBaseState.length);
     return isComplete ? new BoundHandles(found) : undefined;
   } catch {
-    // Without the permission for add-ons, `process.binding` throws.
+    // Under the permission model, `process.binding` throws.
     return undefined;
   }
 }
@@ -138,8 +140,13 @@ export function findStreamHandles(): StreamHandles | undefined {
 /** With this option of Node, the first call of `process.binding` prints a warning (DEP0111). */
 function warnsOfBinding(): boolean {
   const { execArgv, env } = process;
-  const options = [...execArgv, env['NODE_OPTIONS'] ?? ''].join(' ');
+  const options = [...execArgv, env['NODE_OPTIONS'] ?? ''].join(' ').replaceAll('_', '-');
   return options.includes('--pending-deprecation') || env['NODE_PENDING_DEPRECATION'] === '1';
+}
+
+/** When a worker of `node:cluster` disconnects, Node waits for the sockets of its servers, but not for handles. */
+function isClusterWorker(): boolean {
+  return process.send !== undefined && nodeCluster().isWorker;
 }
 
 /**
@@ -155,8 +162,8 @@ export function acceptHandles(
   const listening = (server as unknown as ServerInside)._handle;
   if (typeof listening?.onconnection !== 'function') return false;
   listening.onconnection = (status, handle) => {
-    if (status === 0 && handle !== undefined) onHandle(handle);
-    else onFailure(errnoError(status, 'accept'));
+    if (status < 0) onFailure(errnoError(status, 'accept'));
+    else if (handle !== undefined) onHandle(handle);
   };
   return true;
 }
