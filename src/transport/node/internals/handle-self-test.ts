@@ -69,10 +69,10 @@ class SelfTest {
     this.timer = setTimeout(() => {
       this.timer = setTimeout(() => {
         this.reject(new Error('the self-test timed out'));
-      }, timeLimit).unref();
-    }, timeLimit).unref();
+      }, timeLimit);
+    }, timeLimit);
     await this.event((done) => {
-      this.server.once('error', this.reject).listen({ path: this.path, exclusive: true }, done).unref();
+      this.server.once('error', this.reject).listen({ path: this.path, exclusive: true }, done);
     });
     await this.carries();
     await this.reportsErrors();
@@ -175,7 +175,6 @@ class SelfTest {
       const isTaken = acceptHandles(
         this.server,
         (handle) => {
-          handle.unref();
           this.accepted.push(handle);
           done(handle);
         },
@@ -183,7 +182,7 @@ class SelfTest {
       );
       expectEqual(isTaken, true);
     });
-    const socket = net.connect({ path: this.path }).on('error', this.reject).unref();
+    const socket = net.connect({ path: this.path }).on('error', this.reject);
     this.plain.push(socket);
     await this.event((done) => socket.once('connect', done));
     return [socket, await accepted];
