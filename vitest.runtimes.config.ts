@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { base, internals, publicApi } from './vitest.config.js';
+import { base, publicApi } from './vitest.config.js';
 
 // The tests that run on every version of Node: the rules on real sockets, and the packed package.
 export default defineConfig({
@@ -14,11 +14,12 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          ...internals,
+          name: 'internals',
           include: [
             'test/{conformance,faults,model,runtimes,transport}/**/*.test.ts',
             'test/flow/hold-memory.long.test.ts',
           ],
+          provide: { internals: true },
         },
       },
       { extends: true, test: publicApi },

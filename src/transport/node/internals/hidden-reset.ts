@@ -37,11 +37,7 @@ const connectionErrors = new Set<unknown>([
  */
 export function hiddenReset(socket: net.Socket): Error | undefined {
   const fd = descriptorOf(socket);
-  return fd === undefined ? undefined : resetOf(fd);
-}
-
-/** The same for the descriptor of a socket. */
-export function resetOf(fd: number): Error | undefined {
+  if (fd === undefined) return undefined;
   try {
     readSync(fd, oneByte, 0, 1, null);
     return undefined;
