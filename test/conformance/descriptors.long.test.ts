@@ -152,6 +152,22 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(await Promise.all(waiting.map(({ echoed }) => echoed))).toEqual(Array(20).fill('hello'));
   });
 
+  it('S15: a server counts the free descriptors, whatever their numbers are', async () => {
+    const { host, address } = await Host.start(place, true);
+    const early = call(address, 3);
+    expect(await Promise.all(early.map(({ echoed }) => echoed))).toEqual(['hello', 'hello', 'hello']);
+    const eaten = host.tell('eat');
+    // These clients release low numbers.
+    for (const caller of early) caller.leave();
+    await eaten;
+    await host.incident(1);
+    const waiting = call(address, 20);
+    await host.tell('rest');
+    expect(waiting.filter(({ isEchoed, isClosed }) => isEchoed || isClosed)).toEqual([]);
+    await host.tell('free');
+    expect(await Promise.all(waiting.map(({ echoed }) => echoed))).toEqual(Array(20).fill('hello'));
+  });
+
   it('S15: a server may turn away clients that connect before it notices the shortage, and continues to serve', async () => {
     const { host, address } = await Host.start(place, true);
     const eaten = host.tell('eat');

@@ -28,11 +28,11 @@ export interface DescriptorEvents {
  * Detects that the process is running out of file descriptors (S15). Node does not report this: libuv accepts each
  * further client, and closes it at once.
  *
- * A new descriptor gets the lowest free number, so a high number shows that few are left. The monitor looks at the
- * number of each accepted socket. It also probes: from time to time, it opens a descriptor of its own. While the
- * numbers are near the limit, it probes more often.
+ * The monitor probes from time to time: it opens as many descriptors as it keeps in reserve. A new descriptor gets the
+ * lowest free number, so a high number shows that few may be left. The monitor looks at the number of each accepted
+ * socket. While the numbers are near the limit, it probes more often.
  *
- * Right after a shortage, a low number proves little, because a client may just have released that descriptor. So for a
+ * A low number proves little, because another part of the process may just have released that descriptor. So for a
  * while after a shortage, the monitor probes for each accepted client.
  */
 export class DescriptorMonitor {
@@ -114,20 +114,24 @@ export class DescriptorMonitor {
     this.events.onShortage(shortage);
   }
 
-  /** Opens and closes a descriptor. Returns an error if no descriptor is free, or if too few are. */
+  /** Opens `reserve` descriptors, and closes them. Returns an error if that many are not free. */
   private shortage(): SocketError | undefined {
     this.triedAt = asyncScheduler.now();
+    const opened: number[] = [];
     try {
-      const fd = openSync('/', 'r');
-      closeSync(fd);
-      this.note(fd);
-      if (fd < this.limit - reserve) return undefined;
-      return new SocketError('EMFILE', `accept: EMFILE (fewer than ${reserve} file descriptors are free)`);
+      while (opened.length < reserve) opened.push(openSync('/', 'r'));
+      return undefined;
     } catch (cause) {
       const error = systemError(cause, 'accept');
       if (error.code !== 'EMFILE' && error.code !== 'ENFILE') return undefined;
       this.note(Infinity);
-      return error;
+      if (opened.length === 0) return error;
+      return new SocketError('EMFILE', `accept: EMFILE (fewer than ${reserve} file descriptors are free)`);
+    } finally {
+      for (const fd of opened) {
+        this.note(fd);
+        closeSync(fd);
+      }
     }
   }
 }
