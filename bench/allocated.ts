@@ -5,12 +5,12 @@ import type { Workshop } from './library.js';
 
 /**
  * The work of a server for each message. `receive` takes a line, `send` sends a line, `lines` echoes a line through
- * `map`, `broadcast` sends a line to ten members, and `bytes` echoes a chunk, with one in flight. `idle` measures a
- * connection, not a message.
+ * `map`, `broadcast` sends a line to ten members, and `bytes` echoes a chunk, with one chunk in flight. `idle` measures
+ * a connection, not a message.
  */
 export type Work = 'receive' | 'send' | 'lines' | 'broadcast' | 'bytes' | 'idle';
 
-/** Counts of allocations: all objects, those that neither Node nor V8 made, all bytes, and those of each function. */
+/** Counts of allocations: all objects, objects that neither Node nor V8 made, all bytes, and objects by function. */
 export interface Allocated {
   readonly objects: number;
   readonly own: number;
@@ -28,7 +28,7 @@ export class CountingServer {
   private missing = 0;
   private arrived: (() => void) | undefined;
 
-  /** Starts one of the files `allocation-*.js`, on any port or at `path`. */
+  /** Starts bench/inside/allocation.js with `allocation-<library>.js`, on any port or at `path`. */
   static async start(
     { inside }: Workshop,
     library: 'rxjs-sockets' | 'plain',

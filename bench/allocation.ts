@@ -1,6 +1,7 @@
-// Measures the allocations per message and per idle connection, compared with plain `node:net`, and prints a table:
+// Measures the allocations per message, and the heap per idle connection, for this library and for plain `node:net`.
+// Prints a table:
 //   npm run bench:allocation
-// It takes about a minute. test/bench/allocation.long.test.ts counts objects in the same way, and limits them.
+// It takes about a minute. test/bench/allocation.long.test.ts counts objects in the same way, and limits their number.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -15,8 +15,8 @@ export interface Workshop {
 
 /**
  * Builds the library, as users install it, into a new folder. So the benchmark measures the current src, and a later
- * build does not affect it. Without a build, the server's process would have more than 8 MB of heap, and V8 would mark
- * the heap at each bulk read.
+ * build does not affect it. If a server ran the sources instead, its process would have more than 8 MB of heap, and V8
+ * would mark the heap at each bulk read.
  */
 export async function buildWorkshop(): Promise<Workshop> {
   // Inside the project, so that the servers can import its dependencies.

@@ -10,7 +10,7 @@ interface Measured {
   readonly ratio?: Spread;
   /** The server's processor time per unit of work, divided by the time of `plain` in the same round. */
   readonly cpu?: Spread;
-  /** The figure, divided by the figures of the servers in `Row.against` in the same round. */
+  /** For each server in `Row.against`: the figure, divided by that server's figure in the same round. */
   readonly against?: Readonly<Record<string, Spread>>;
 }
 
@@ -42,7 +42,7 @@ interface Sample {
 /** For each server the samples of all rounds, or the reason for its failure. */
 type Samples = Map<string, Sample[] | Failed>;
 
-/** Measures one row over one transport. Each round measures all servers, and reverses their order. */
+/** Measures one row over one transport. Each round measures all servers, in the reverse order of the round before. */
 export async function measure(
   row: Row,
   servers: readonly string[],

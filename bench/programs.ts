@@ -47,7 +47,7 @@ class Talker {
   constructor(command: string, args: readonly string[] = []) {
     const env = { ...process.env, NODE_OPTIONS: '' };
     this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
-    // If the program has ended, the missing answer is reported instead.
+    // A write fails if the program has ended. Ignore that here, because `answer` throws then.
     this.child.stdin!.on('error', () => undefined);
     this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }

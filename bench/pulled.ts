@@ -5,7 +5,7 @@ import type { Workshop } from './library.js';
 /** For each way to pull, the nanoseconds of processor time per message, with one figure for each round. */
 export type PullTimes = Readonly<Record<string, readonly number[]>>;
 
-/** Runs bench/inside/pull.js for the ways whose names contain `only`. */
+/** Runs bench/inside/pull.js for the way 'the queue', and for the ways whose names contain `only`. */
 export async function pullTimes(
   { inside }: Workshop,
   { messages, rounds, only = '' }: { messages: number; rounds: number; only?: string },

@@ -44,7 +44,7 @@ export interface Found {
   readonly unit: string;
   readonly better: Row['better'];
   readonly target: number;
-  /** The minimum targets for our ratio to servers other than plain. */
+  /** Our targets against servers other than plain: for each server, the minimum of our ratio to it. */
   readonly against?: Readonly<Record<string, number>>;
   readonly servers: Results;
 }

@@ -9,7 +9,7 @@ export interface Row {
   readonly kind: string;
   /** The load generator's arguments, without the address and the time. */
   readonly load: readonly string[];
-  /** The name of the number to use, in the load generator's answer. */
+  /** The name of the figure in the load generator's answer. */
   readonly figure: string;
   readonly unit: string;
   /** The tables show the figure divided by this number. */
@@ -18,7 +18,7 @@ export interface Row {
   readonly servers: readonly string[];
   /** The target for our ratio to plain: the minimum, or the maximum if less is better. */
   readonly target: Readonly<Record<Transport, number>>;
-  /** The minimum targets for our ratio to other servers. */
+  /** Our targets against servers other than plain: for each server, the minimum of our ratio to it. */
   readonly against?: Readonly<Record<string, number>>;
   /** Whether to keep the cores awake, because waking a core takes longer than any server takes to answer. */
   readonly awake?: boolean;

@@ -1,9 +1,10 @@
 /**
- * A server that systemd starts when its first client connects, on a socket opened by systemd; see docs/systemd.md.
+ * A server on a socket that systemd opens. When the first client connects, systemd starts the server; see
+ * docs/systemd.md.
  *
  *     systemd-socket-activate -l 7000 npx tsx --conditions=rxjs-sockets-source examples/activated.ts
  *
- * Without systemd, it listens at the address given as its argument, or at tcp://localhost:7000.
+ * Without systemd, the server listens at the address in its argument, or at tcp://localhost:7000.
  */
 import { map } from 'rxjs';
 import { type AddressInput, formatAddress, listen, serve } from 'rxjs-sockets';

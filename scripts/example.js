@@ -12,6 +12,6 @@ if (file === undefined) {
   console.error(`usage: npm run example -- FILE ARGS\nThere is no example ${name || 'without a name'}; see examples/.`);
   process.exit(2);
 }
-// Gives the example the same arguments as without this script.
+// Gives the example the arguments that it would get without this script.
 process.argv = [process.execPath, fileURLToPath(file), ...args];
 await import(file.href);

@@ -1,5 +1,5 @@
-// Installs the other versions of Node and TypeScript for the tests into .cache/runtimes, unless they are installed. For
-// Linux on x86-64.
+// Installs further versions of Node and TypeScript for the tests into .cache/runtimes, unless they are already there.
+// The versions of Node are for Linux on x86-64. To test with one of them:
 //   PATH="$PWD/.cache/runtimes/node-24.22.3/bin:$PATH" npm run test:runtime
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';

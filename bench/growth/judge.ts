@@ -34,7 +34,7 @@ export interface Other {
 
 /**
  * Judges by the median whether our step is linear. If the cost of a simpler server also grows too much, and our cost
- * grows little more, the verdict names that server, because the cause then lies below both.
+ * grows little more, the verdict names that server, because the cause then lies below both servers.
  */
 export function judge(ours: Step, others: readonly Other[]): string {
   if (ours.growth.median <= allowed) return 'yes';

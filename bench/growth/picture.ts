@@ -69,7 +69,7 @@ function plot(found: FoundGrowth): string[] {
   ];
 }
 
-/** Formats a number as `10k` or `16M`. 16,777,216 is also `16M`. */
+/** Formats a number as `10k` or `16M`. Millions are rounded down, so 16,777,216 becomes `16M`. */
 function short(n: number): string {
   if (n >= 1e6) return `${Math.floor(n / 1e6)}M`;
   return n >= 1e3 ? `${n / 1e3}k` : String(n);

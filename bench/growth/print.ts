@@ -14,7 +14,7 @@ function stepsOfServer(found: FoundGrowth, name: string): readonly Step[] {
   return grown === undefined || 'failed' in grown ? [] : grown.steps;
 }
 
-/** Returns the steps of the other servers to the same point. */
+/** Returns the other servers' steps that lead to the same point. */
 export function stepsBeside(found: FoundGrowth, { to }: Step): Other[] {
   return Object.entries(beside).flatMap(([name, title]) =>
     stepsOfServer(found, name).flatMap((step) => (step.to === to ? [{ title, step }] : [])),

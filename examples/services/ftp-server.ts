@@ -7,9 +7,8 @@
  *
  * By default, every client may read and change the folder, with any user and any password. Without a host in the
  * address, or with a loopback address, only this machine can connect. For any other address, set FTP_USER and
- * FTP_PASSWORD. Then only this user may log in, and with `--tls KEY CERT` only after AUTH TLS. FTP_PASSIVE_PORTS, such
- * as 50000-50099, are the ports that a firewall has to allow.
- *
+ * FTP_PASSWORD. Then only this user may log in. With `--tls KEY CERT`, this user has to start TLS (AUTH TLS) before the
+ * login. FTP_PASSIVE_PORTS, such as 50000-50099, are the ports that a firewall has to allow.
  */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -59,7 +58,7 @@ async function tlsOf(args: readonly string[]): Promise<Settings['tls']> {
   try {
     // With shared ticket keys, a data connection can resume the session of its control connection.
     const tls = { key: await readFile(key), cert: await readFile(cert), ticketKeys: randomBytes(48) };
-    createSecureContext(tls); // throws now if they do not belong together, and not later for each client
+    createSecureContext(tls); // if `key` and `cert` do not belong together, throws now, and not later for each client
     return {
       // Many clients end TLS with a FIN and no close_notify. A command that was cut off has no line end, so it is not
       // executed. But a file that was cut off would look complete.

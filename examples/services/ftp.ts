@@ -4,9 +4,9 @@
  *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ list
  *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ get notes.txt /tmp/notes.txt
  *
- * It asks the server for TLS (AUTH TLS). If the server has no TLS, the client continues in plain text, with a note
- * unless the user is anonymous. An attacker on the network can fake the server's answer. FTP_TLS=required insists on
- * TLS, and FTP_TLS=off does not ask for it. If the certificate cannot be verified, the program ends.
+ * It asks the server for TLS (AUTH TLS). If the server says that it has no TLS, the client continues in plain text, and
+ * prints a note unless the user is anonymous. An attacker on the network can fake this answer. FTP_TLS=required insists
+ * on TLS, and FTP_TLS=off does not ask for it. If the certificate cannot be verified, the program ends.
  * NODE_EXTRA_CA_CERTS=FILE adds a private authority. With tls://HOST:990, the connection begins with TLS.
  */
 import { open, rename, rm } from 'node:fs/promises';

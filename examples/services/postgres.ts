@@ -127,7 +127,8 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
       reject(new Error('COPY TO STDOUT gives no rows: write a SELECT instead'));
     });
   });
-  if (stopped === undefined) await new Promise((resolve) => stdout.write('', resolve)); // the last writes can fail
+  // The last writes can still fail, so wait for them.
+  if (stopped === undefined) await new Promise((resolve) => stdout.write('', resolve));
   if (stopped instanceof Error) throw stopped;
 }
 

@@ -179,7 +179,10 @@ class Session {
   }
 
   // #region remove
-  /** Removes the jobs in the list (5.5) that the client may remove. Without a list, only the first job in the queue. */
+  /**
+   * Removes the jobs in the list (5.5) that the client may remove. Without a list, removes only the first job in the
+   * queue, if the client may remove it.
+   */
   private async remove(queue: Queue, [agent = '', ...list]: string[]): Promise<string> {
     const jobs = await queue.jobs();
     const asked = list.length > 0 ? matching(jobs, list) : jobs.slice(0, 1);
@@ -191,7 +194,7 @@ class Session {
     );
   }
 
-  /** Every client can claim to be root. The claim counts only from the job's own machine, and from this machine. */
+  /** Every client can claim to be root. The claim counts only if it comes from the job's machine or this machine. */
   private mayRemove({ user, origin }: Job, agent: string): boolean {
     if (agent === 'root' && this.origin === 'localhost') return true;
     return origin === this.origin && (agent === 'root' || agent === user);
@@ -204,8 +207,8 @@ function isOutOfSpace(error: unknown): boolean {
 }
 
 /**
- * Reads a document that ends with the connection. For an announced size of 0, it may also be an empty file: the client
- * then sends only the zero byte and waits for the answer.
+ * Reads a document that ends with the connection. If the announced size is 0, the document may instead be an empty
+ * file: the client then sends only the zero byte, and waits for the answer.
  */
 async function* untilEnd(bytes: Connection['bytes']): AsyncGenerator<Buffer> {
   const first = await firstValueFrom(bytes, { defaultValue: undefined });

@@ -4,8 +4,8 @@
  *     npm run example -- print.ts tcp://printer.example QUEUE report.pdf
  *     npm run example -- print.ts tcp://127.0.0.1:5515 lp README.md
  *
- * It ends with status 0 when the server has acknowledged the complete job, and otherwise with a message. A server
- * prints only complete jobs, so after a message you can print the file again.
+ * It ends with status 0 when the server has acknowledged the complete job, and otherwise with an error message. A
+ * server prints only complete jobs, so after an error message you can print the file again.
  */
 import { randomInt } from 'node:crypto';
 import type { Stats } from 'node:fs';
@@ -47,7 +47,10 @@ async function print(bytes: Bytes, queue: string, file: FileHandle, name: string
 }
 // #endregion
 
-/** Yields the file, and then the zero byte that marks it as complete. Throws instead if the file has changed. */
+/**
+ * Yields the file, and then the zero byte that marks the file as complete. If the file has changed, throws instead of
+ * yielding that byte.
+ */
 async function* contents(file: FileHandle, name: string, before: Stats): AsyncGenerator<Buffer> {
   let rest = before.size;
   while (rest > 0) {

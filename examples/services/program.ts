@@ -9,7 +9,7 @@ export class UsageError extends Error {
 
 /**
  * Runs a program with its arguments. If `main` fails, prints the error message and ends with status 1. If an argument
- * is invalid, also prints the usage and ends with status 2.
+ * is invalid, prints the error message and the usage, and ends with status 2.
  *
  * @param usage - the arguments as the usage shows them, such as `ADDRESS FOLDER`
  * @param count - the minimum and maximum number of arguments
@@ -43,7 +43,8 @@ function isUsageError(error: unknown): boolean {
  *
  * @param served - the output of `serve`; this function subscribes to it
  * @param stopping - for a server that continues until its clients have sent all their data: a signal then notifies this
- * observer instead of calling `shutdown`. With or without it, connections still open after eight seconds are reset
+ * observer instead of calling `shutdown`. With or without `stopping`, connections that are still open after eight
+ * seconds are reset
  * @returns a promise that resolves when the last connection has closed, and rejects when the server cannot listen
  */
 export async function serveUntilStopped(

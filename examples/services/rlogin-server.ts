@@ -7,9 +7,9 @@
  * Connect with `npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER`, or `plink -rlogin -P 5130 $USER@127.0.0.1`.
  *
  * If a client's port is below 1024, RFC 1282 trusts the user name that the client gives. This server does not. Every
- * client has to give a password. The only exception is a program on the same machine that runs as the server's own user
- * and logs in as that user, because it could start the same shell without the server. Nothing is encrypted, not even
- * the password.
+ * client has to give a password, with one exception: a program on the same machine that runs as the server's own user
+ * needs no password to log in as that user (or, if that user is root, as any user). It could start the same shell
+ * without the server. Nothing is encrypted, not even the password.
  */
 import { homedir, userInfo } from 'node:os';
 import { setImmediate as flushed } from 'node:timers/promises';
@@ -126,8 +126,8 @@ function reasonOf(error: unknown): string {
 // #region size
 /**
  * Asks for the window size, and returns the client's next input, which is usually the answer. The program then starts
- * with the right size. Where urgent data is not available, the server cannot ask, but our own client sends its size
- * unasked.
+ * with the right size. Without urgent data, the server cannot ask. Over a unix socket, our own client then sends its
+ * size unasked.
  */
 async function firstMessage(connection: Connection): Promise<Buffer | WindowSize | undefined> {
   await flushed(); // the urgent byte has to follow the accepting byte
@@ -142,7 +142,8 @@ async function firstMessage(connection: Connection): Promise<Buffer | WindowSize
 /**
  * Returns a shell for a client that needs no password, and otherwise a program that asks for the password.
  *
- * `su` gives root a shell of any user without a password. Only root can run `login`.
+ * If the server runs as root, `su` would ask for no password. So a client that needs one gets `login`, which only root
+ * can run.
  */
 async function command(connection: Connection, { user, terminal }: Login): Promise<Command> {
   const { remote } = connection;

@@ -108,8 +108,8 @@ async function session(connection: Connection, urgent: Observable<number> | unde
 }
 
 /**
- * Drops the byte that asks for the size from the first chunk. Some servers send this byte twice as urgent data, and
- * then the kernel turns the first one into an ordinary byte. No text begins with this byte.
+ * If the first chunk begins with the byte that asks for the size, drops this byte. Some servers send this byte twice as
+ * urgent data, and then the kernel turns the first one into an ordinary byte. No text begins with this byte.
  */
 function withoutWish(chunk: Buffer, index: number): Buffer {
   return index === 0 && chunk[0] === sizeWanted ? chunk.subarray(1) : chunk;
@@ -167,7 +167,7 @@ async function* keys(): AsyncGenerator<Buffer> {
  * Makes the terminal pass on every key, including Ctrl-C, and show output unchanged. Node's `setRawMode` still turns
  * each LF into CR LF, which breaks full-screen programs.
  *
- * @returns a function that restores the terminal. If an exception or a signal ends the process, it is also called
+ * @returns a function that restores the terminal. This function also runs if an exception or a signal ends the process
  */
 function makeRaw(): () => void {
   if (!stdin.isTTY) return () => undefined;

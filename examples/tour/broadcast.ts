@@ -15,10 +15,10 @@ const mostMessages = 100_000;
 interface News {
   readonly sent: number;
   readonly encoded: number;
-  /** For each reader, the number of its messages, and the number that arrived in order. */
+  /** For each reader, the number of messages that it received, and how many of them arrived in order. */
   readonly received: readonly number[];
   readonly inOrder: readonly number[];
-  /** How connections ended before the end of the news, and how connections ended after it. */
+  /** How connections ended: in `cutOff` before the end of the news, and in `finished` after it. */
   readonly cutOff: readonly string[];
   readonly finished: readonly string[];
 }

@@ -13,7 +13,7 @@ const total = many + few + many;
 const highWaterMark = 65_536;
 /** The most that `sendFrom` may queue in a channel: the high-water mark, and one message with its length prefix. */
 const bound = highWaterMark + size + 4;
-/** A tenth of all the data. The two sockets and uncollected garbage need less. */
+/** The bound on the growth of memory: a tenth of all the data. The two sockets and uncollected garbage need less. */
 const mostMemory = 128 * 1_048_576;
 
 interface Phase {
@@ -127,7 +127,7 @@ class Producer {
 
   feed(channel: Channel<Buffer, Uint8Array | string>): void {
     this.channel = channel;
-    // The channel pulls no message after the one that fills it.
+    // While the channel is not writable, it pulls no message, so the producer waits.
     channel.writable.subscribe((writable) => {
       this.isWaiting = !writable;
       this.changes.next();

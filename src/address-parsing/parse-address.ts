@@ -23,7 +23,8 @@ const loopback = '127.0.0.1';
  * @param input - the address. Ports are integers from 0 to 65,535. Unix paths and abstract names have at most 107 bytes
  * of UTF-8. The default host is `127.0.0.1`. There is no default port
  * @returns a new plain object. {@link formatAddress} converts it to a string that parses to the same address
- * @throws `ERR_ADDRESS_INVALID`, with a message that names the bad part and its value; also for an unknown member
+ * @throws `ERR_ADDRESS_INVALID` if a part is bad, or if an object has an unknown member. The message names the bad part
+ * and its value
  * @example
  * ```ts
  * parseAddress('tls://[::1]:443'); // { transport: 'tcp', host: '::1', port: 443, tls: true }
@@ -76,7 +77,7 @@ function fromUrl(url: URL): Address {
     return tcp(unbracketed(decoded(hostname)), digits('port', port, href), scheme === 'tls');
   }
   if (host !== '') throw invalidAddress('address', 'must start with tcp:// or tls:// if it has a host', href);
-  // At the start, an encoded '@' is part of a file name, and a plain '@' marks an abstract socket.
+  // At the start of the path, an encoded '@' is part of a file name, and a plain '@' marks an abstract socket.
   const isFile = scheme === 'unix' && !pathname.startsWith('@');
   return fromOpaque(scheme, isFile ? filePath(decoded(pathname)) : decoded(pathname), href);
 }

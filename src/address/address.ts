@@ -10,10 +10,10 @@
  *   inherited listening socket (systemd), for `listen` only.
  * - An {@link Address}, for example the `remote` of a connection.
  *
- * The default host is `127.0.0.1`. An abstract socket is `'unix:@name'` or `{ path: '\0name' }`. But `{ path: '@name'
- * }` is a file called `@name`, and becomes `./@name`. Node's sockets support all forms except `memory`, which is for
- * `memoryTransport()`. `listen` and `connect` throw `ERR_ADDRESS_INVALID` for an address that their transport does not
- * support.
+ * The default host is `127.0.0.1`. An abstract socket is `'unix:@name'` or `{ path: '\0name' }`. But
+ * `{ path: '@name' }` is a file called `@name`, and becomes `./@name`. Node's sockets support all forms except
+ * `memory`, which is for `memoryTransport()`. `listen` and `connect` throw `ERR_ADDRESS_INVALID` for an address that
+ * their transport does not support.
  *
  * @example
  * ```ts
@@ -40,8 +40,8 @@ export type AddressInput =
  * Addresses.
  *
  * - `tcp`: `port` is an integer from 0 to 65,535. For a server, 0 lets the system choose. `tls` is true for `tls://`.
- * - `unix`: `path` has at most 107 bytes of UTF-8. It is `''` for an unnamed client socket, and `'\0name'` for an
- *   abstract socket.
+ * - `unix`: `path` is `''` for an unnamed client socket, and `'\0name'` for an abstract socket. It has at most 107
+ *   bytes of UTF-8, not counting the NUL of an abstract socket.
  * - `memory`: a name within this process.
  * - `fd`: an inherited listening socket.
  *

@@ -27,7 +27,7 @@ export function formatAddress(address: Address): string {
   }
 }
 
-/** Returns `path`, written so that `parseAddress` reads it as a file even if it starts with `@` (A1). */
+/** If `path` starts with `@`, returns it with `./` in front, so that `parseAddress` reads it as a file (A1). */
 export function filePath(path: string): string {
   return path.startsWith('@') ? `./${path}` : path;
 }

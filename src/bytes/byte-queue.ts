@@ -19,8 +19,8 @@
  * While a Flow is held, the queue contains at most 65,536 bytes, plus one chunk and one unfinished frame. `at`, `uint`,
  * `peek`, `take` and `skip` throw a RangeError if you ask for bytes that have not arrived.
  *
- * The Buffers that `head`, `peek` and `take` return stay valid after `decode` has returned. A view keeps the memory of
- * its entire chunk alive. So copy the bytes if you keep only a few.
+ * The Buffers that `head`, `peek` and `take` return stay valid after `decode` has returned. Such a Buffer may be a
+ * view, which keeps the memory of its entire chunk alive. So copy the bytes if you keep only a few.
  *
  * @example
  * ```ts
@@ -36,7 +36,7 @@
 export interface ByteQueue {
   /** The number of bytes in the queue. */
   readonly length: number;
-  /** The number of bytes taken off so far. */
+  /** The number of bytes that have left the queue so far. */
   readonly position: number;
   /**
    * The first bytes, as many as are contiguous in memory. They stay in the queue, so do not change them. `head` is

@@ -2,13 +2,19 @@ import type { ByteQueue } from './byte-queue.js';
 import { isShared } from './shared-read-block.js';
 import { Segment } from './segment.js';
 
-/** If a chunk does not fit in the memory behind the queued bytes, it is copied only if it is smaller than this. */
+/**
+ * A chunk may not fit in the free memory after the last queued byte. If it has at least this many bytes, it is kept by
+ * reference. A smaller chunk is copied.
+ */
 const minReferenced = 1_024;
 /** The maximum size of a segment that grows by copying. When it is full, a new segment starts. */
 const maxGrown = 16_384;
 /** The memory of an unfinished frame is at most this many times as large as the part that has arrived. */
 const maxFrameGrowth = 32;
-/** An unfinished frame gets its own memory if `minArrived` of its bytes have arrived and `minMissing` are missing. */
+/**
+ * An unfinished frame gets its own memory only if at least `minArrived` bytes have arrived, and at least `minMissing`
+ * bytes of the frame are missing.
+ */
 const minArrived = 4_096;
 const minMissing = 32_768;
 /** The maximum number of bytes that are read into an unfinished frame's memory at once. */
@@ -38,13 +44,14 @@ const empty = Buffer.alloc(0);
  * ```
  *
  * A pushed chunk must not be changed afterwards, because the queue keeps it by reference. All of its memory stays alive
- * until its last byte has been taken off. Small chunks that stay in the queue are an exception: they are copied into
- * one block, so that the queue needs at most about two bytes of memory for each queued byte. The socket reads the rest
- * of a large frame directly into `room`.
+ * until its last byte has been taken off. Small chunks that stay in the queue are an exception: they are copied
+ * together into larger blocks, so that the queue needs at most about two bytes of memory for each queued byte. When the
+ * beginning of a large frame has arrived, the socket reads the rest of the frame directly into `room`.
  *
  * A chunk in the shared read block is borrowed: it is valid only until its delivery ends. `head`, `peek` and `take`
  * copy borrowed bytes before they return a view of them. `borrow` and `borrowHead` return borrowed bytes without a
- * copy, for callers that keep nothing. `keepRest` copies the remaining bytes at the end of the delivery.
+ * copy, for callers that keep nothing. At the end of the delivery, `keepRest` copies the borrowed bytes that are still
+ * in the queue.
  */
 export class ChunkQueue implements ByteQueue {
   private size = 0;
@@ -53,7 +60,7 @@ export class ChunkQueue implements ByteQueue {
   private last: Segment | undefined = undefined;
   /** The segment of the last search or copy. The next search or copy usually continues there. */
   private recent: Segment | undefined = undefined;
-  /** The stream offset at which the announced frame ends. */
+  /** The stream offset of the end of the frame that `expect` has announced. */
   private frameEnd = 0;
   /** Whether a reader took a view of the last chunk. The socket should then read the next chunk into new memory. */
   wasViewed = false;
@@ -95,7 +102,7 @@ export class ChunkQueue implements ByteQueue {
     this.frameEnd = this.offset + count;
   }
 
-  /** Copies the rest of a borrowed chunk. Call before the shared read block is overwritten. */
+  /** Copies the borrowed bytes that are still in the queue. Call this before the shared read block is overwritten. */
   keepRest(): void {
     if (this.last?.isBorrowed === true) this.last.own();
   }
@@ -112,13 +119,14 @@ export class ChunkQueue implements ByteQueue {
     if (last === undefined) return undefined;
     if (last.end === last.limit || last !== this.first) {
       if (this.size < minArrived || missing < minMissing) return undefined;
-      // Memory for part of a frame holds at most half of the frame. When this memory is full, at least `minMissing`
-      // bytes are still missing, so the next part also gets its own memory.
+      // If the memory is for only a part of the frame, it holds at most half of the frame. When it is full, at least
+      // `minMissing` bytes are still missing, so the next part also gets its own memory.
       const frame = this.frameEnd - this.offset;
       try {
         last = this.gatherAll(frame <= maxFrameGrowth * this.size ? frame : (maxFrameGrowth / 2) * this.size);
       } catch {
-        // There is not enough memory for the whole frame, which may never arrive. If all of it does, `take` copies it.
+        // There is not enough memory. But the rest of the frame may never arrive. If it arrives, `take` copies the
+        // frame.
         return undefined;
       }
     }
@@ -216,7 +224,7 @@ export class ChunkQueue implements ByteQueue {
     return first.view(first.start + count);
   }
 
-  /** Copies borrowed bytes, so that views of `segment` stay valid. */
+  /** If the bytes of `segment` are borrowed, copies them, so that views of them stay valid. */
   private owned(segment: Segment): Segment {
     if (segment.isBorrowed) {
       segment.own();
@@ -297,9 +305,9 @@ export class ChunkQueue implements ByteQueue {
   }
 
   /**
-   * Gathers the first `count` bytes in one segment. The new segment gets at least twice as many bytes as the old first
-   * segment. If the queue does not have more than that, the segment gets all of its bytes, and room for as many again.
-   * So a decoder that peeks at a growing frame with each chunk takes linear time.
+   * Gathers the first `count` bytes in one segment. The new segment gets at least twice as many bytes as the first
+   * segment had. If the queue has no more bytes than that, the new segment gets all bytes of the queue, and room for as
+   * many again. So a decoder that peeks at a growing frame whenever a chunk arrives takes linear time.
    */
   private gather(count: number): Segment {
     const joinedBefore = this.first!.end - this.first!.start;

@@ -1,6 +1,6 @@
 /**
  * Slabs are blocks of memory in which small messages are collected. A slab is returned to the pool as soon as the
- * kernel has taken its bytes, so an idle connection has none.
+ * kernel has taken its bytes, so an idle connection has no slab.
  */
 const freeSlabs = new Map<number, Buffer[]>([
   [1_024, []],

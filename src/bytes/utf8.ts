@@ -1,6 +1,9 @@
 import * as buffer from 'node:buffer';
 
-/** From this size on, in bytes, non-ASCII text is decoded through UTF-16, which is up to ten times as fast. */
+/**
+ * Non-ASCII text of at least this many bytes is converted to UTF-16 first. This is up to ten times as fast as
+ * `toString('utf8')`.
+ */
 const minTranscoded = 512;
 
 /** Whether `transcode` works. Some runtimes lack it; in others, it always throws. */
@@ -25,8 +28,8 @@ export function decodeUtf8(bytes: Buffer): string | undefined {
 }
 
 /**
- * Whether `text` has no lone surrogate, so that it can be encoded as UTF-8. TypeScript's es2023 library lacks
- * `isWellFormed`.
+ * Returns whether `text` can be encoded as UTF-8, because it has no lone surrogate. The cast is needed because
+ * TypeScript's es2023 library lacks `isWellFormed`.
  */
 export function isWellFormed(text: string): boolean {
   return (text as string & { isWellFormed(): boolean }).isWellFormed();

@@ -12,14 +12,14 @@ export interface Carrier {
   fail(error: SocketError): void;
 }
 
-/** Called when everything from a connection has been read, and its channel continues with the next connection. */
+/** Called when a channel has stopped reading from `connection`, and continues with the next connection. */
 export type StreamEndListener = (connection: Carrier, end: 'fin' | SocketError) => void;
 
 /**
  * The owner of a Channel: a single connection, or a client with one connection after another.
  *
- * The end of a reader takes three calls. When the reader has emitted everything received, it calls `readerDrained`. If
- * no other stream follows, the host then ends the reader. The reader calls `readerEnding` just before it notifies its
+ * At its end, a reader makes three calls. When it has emitted everything received, it calls `readerDrained`. If no
+ * other stream follows, the host then ends the reader. The reader calls `readerEnding` just before it notifies its
  * subscribers of the end, and `readerEnded` just after.
  */
 export interface ChannelHost extends Origin {
@@ -29,10 +29,10 @@ export interface ChannelHost extends Origin {
    */
   readonly inbound: Inbound | undefined;
   readonly lane: SendLane;
-  /** The Outbound that accepts the channels' values now. */
+  /** The Outbound that currently takes the values sent on the host's channels. */
   readonly outbound: Outbound;
   readonly carrier: Carrier | undefined;
-  /** The listeners to call at the end of each stream, if another stream may follow. */
+  /** The listeners to call at the end of each stream. Absent if the host has only one stream. */
   readonly streamEnds?: Set<StreamEndListener>;
   /** Whether the channel can be subscribed to again after its end, because another stream may follow. */
   readonly reusable: boolean;
@@ -64,6 +64,6 @@ export interface ChannelHost extends Origin {
   /** Destroys the connection, or the client, on behalf of the user. */
   destroy(reason: unknown): void;
   close(): Promise<void>;
-  /** Runs `work` when the running code has ended. */
+  /** Runs `work` soon, after the code that is running now has returned. */
   defer(work: () => void): void;
 }

@@ -54,8 +54,9 @@ const ignoredBeforeWarning = 1_000;
  * @typeParam In - the type of the received messages
  * @typeParam Out - the type of the sent messages
  * @backpressure Receiving: while the channel is held or has no subscriber, it buffers at most 65,536 bytes, the current
- * chunk and one unfinished frame. Then the peer has to wait. Sending: the channel buffers at most `maxBuffered` bytes
- * and one value. Then the option `overflow` applies. `sendFrom` and `await send(…)` stay below that bound
+ * chunk and one unfinished frame. When this buffer is full, the peer has to wait. Sending: the channel buffers at most
+ * `maxBuffered` bytes and one value. Beyond that, the option `overflow` applies. A loop that awaits each `send`, and
+ * `sendFrom` with an iterable or a Flow, stay within that bound
  * @teardown unsubscribing stops reading. The remaining messages go to the next subscriber, and the connection stays
  * open
  * @example
@@ -71,7 +72,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   private readonly codec: Codec<In, Out>;
   private readonly receiver: Receiver<In>;
   private encoder: Encoder<Out>;
-  /** The lane, and the number of its connection, that the encoder encodes for. */
+  /** The lane for which `encoder` encodes, and the number of the lane's connection. */
   private lane: SendLane;
   private connection: number;
   private ignored = 0;
@@ -89,7 +90,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
 
   /**
    * Emits whether more should be sent: false when more than `highWaterMark` bytes are buffered, and true again when the
-   * buffer has drained to half of that. Use it to pace a source that you drive yourself.
+   * buffer has drained to half of `highWaterMark`. Use it to pace a source that you drive yourself.
    *
    * @returns an Observable of the current value, followed by each change. When nothing more can be sent, it emits false
    * and completes. It never fails
@@ -206,8 +207,9 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @param value - as for {@link Channel.next}
    * @returns a promise that resolves as soon as the channel is writable. While a client connects, the promise waits for
    * the connection. It rejects with `ERR_CLOSED`, or with the error that closed the channel, if the value will not be
-   * written. It rejects with `ERR_OVERFLOW` if the value would exceed `maxBuffered`, and with `ERR_FRAME_INVALID` or
-   * `ERR_FRAME_TOO_LONG` if the value can't be encoded. An encoding error does not affect the connection
+   * written. It rejects with `ERR_OVERFLOW` if the buffer would exceed `maxBuffered`, or if `whileDisconnected: 'drop'`
+   * drops the value. It rejects with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG` if the value can't be encoded. An
+   * encoding error does not affect the connection
    * @backpressure a caller that does not await the promise fills the buffer, as with `next`
    * @example
    * ```ts
@@ -367,8 +369,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends a value, or returns why it can't be sent. Calls `sent` when the kernel has taken the whole value, or `lost`
-   * if it never will. A value that moves to the next connection is still tracked (K4).
+   * Sends a value. If the value can't be sent, returns the error. Calls `sent` when the kernel has taken the whole
+   * value, or `lost` if the kernel never will. A value that moves to the next connection is still tracked (K4).
    *
    * @internal
    */
@@ -380,7 +382,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends a value as its `Pace` says, or returns the error for which it was refused.
+   * Sends a value as `pace` says. If the value is refused, returns the error.
    *
    * @internal
    */

@@ -6,10 +6,10 @@ export const host: unique symbol = Symbol('rxjs-sockets.host');
 /** Sends a value from a source that is held while the Channel is not writable. */
 export const nextPaced: unique symbol = Symbol('rxjs-sockets.nextPaced');
 
-/** Sends a value as its `Pace` says, or returns the error for which it was refused. */
+/** Sends a value as the given `Pace` says. If the value is refused, returns the error. */
 export const offer: unique symbol = Symbol('rxjs-sockets.offer');
 
-/** Sends a value, and reports when the kernel has taken all of it. */
+/** Sends a value, and calls back when the kernel has taken all of it, or never will. */
 export const track: unique symbol = Symbol('rxjs-sockets.track');
 
 /** Makes a Channel with the same codec for a single connection of a client. */

@@ -138,7 +138,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     // A shutdown may end the stream inside a frame, which is then dropped. An unfinished body still fails (S7).
     if (inbound.end !== 'fin' || (inbound.isStopped && this.part === undefined)) return undefined;
     const { queue } = inbound;
-    // A frame that was cut off may look complete, so the rest is not decoded (T11).
+    // If the stream was cut off, the remaining bytes may look like a complete frame, so they are not decoded (T11).
     if (inbound.hasAllowedCutOff && queue.length > 0) return undefined;
     const { position } = queue;
     const value = this.endOfDecoder(decoder, queue);

@@ -18,9 +18,9 @@ import { ReportedObservable } from '../flow/reported-errors.js';
  * }
  * ```
  *
- * The sending side of one channel may end cleanly while the other channel still receives messages, for example without
- * `halfOpen`. These messages are then read and dropped. When the other direction has ended, the channel that receives
- * them is closed gracefully.
+ * The sending side of `b` may end cleanly while `a` still receives messages, for example because `b` has no `halfOpen`.
+ * The messages from `a` are then read and dropped. When the direction from `b` to `a` has ended, `a` is closed
+ * gracefully. The same applies with `a` and `b` exchanged.
  *
  * @param a - one side
  * @param b - the other side

@@ -12,7 +12,7 @@ interface ReadSource<C> {
   readonly endsRun: boolean;
 }
 
-/** The connections to read, oldest first. The readers are attached to the first connection. Without one, they wait. */
+/** The connections to read, oldest first. The readers are attached to the first. If the list is empty, they wait. */
 export type ConnectionsToRead<C> = readonly ReadSource<C>[];
 
 /** The unread data and the readers of a connection. */
@@ -35,8 +35,8 @@ export function waitsForReaders<C>(toRead: ConnectionsToRead<C>, leftover: Lefto
 }
 
 /**
- * Drops the ended connections that have no readers, and nothing left for a later reader (K8, K14). Call it while the
- * client has no connection.
+ * Drops each ended connection that has neither a reader nor anything left for a later reader (K8, K14). Call it while
+ * the client has no connection.
  *
  * @param alsoKeep - a connection that the readers are about to be attached to
  */
@@ -56,7 +56,7 @@ export function endingRun<C>(toRead: ConnectionsToRead<C>): ConnectionsToRead<C>
   return toRead.map((source, index) => (index === last ? { ...source, endsRun: true } : source));
 }
 
-/** Whether the readers still read an earlier run. If so, they do not end with the current run. */
+/** Whether the readers still read a connection of an earlier run. If so, they do not end with the current run. */
 export function readsEarlierRun<C>(toRead: ConnectionsToRead<C>): boolean {
   return toRead[0]?.endsRun === true && toRead.at(-1)?.endsRun === false;
 }

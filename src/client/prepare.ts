@@ -8,7 +8,7 @@ import type { Prepare } from '../options/connect-options.js';
 /**
  * Runs `prepare` on a connection that was just opened (K18).
  *
- * @param done - called at most once. `error` is set if `prepare` or the connection has failed
+ * @param done - called at most once. `error` is set if `prepare` has failed, or if the connection has ended first
  * @returns a Subscription. Unsubscribing before `done` is called stops `prepare` and resets the connection
  */
 export function prepareConnection<In, Out>(
@@ -19,8 +19,8 @@ export function prepareConnection<In, Out>(
   const running = new Subscription();
   let isOver = false;
   const end = (error?: SocketError): void => {
-    // If the connection has failed, `closed` is about to report its error, even if `prepare` has completed. Wait for
-    // that error.
+    // The connection may have failed although `prepare` has completed. If so, wait for `closed`, which is about to
+    // report the connection's error.
     if (isOver || (error === undefined && connection.hasFailed)) return;
     isOver = true;
     running.unsubscribe();

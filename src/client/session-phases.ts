@@ -34,8 +34,9 @@ export interface Idle<C, R, W> extends EveryState<C, R, W> {
   readonly phase: 'idle';
   /**
    * The destination of the values sent on `data`. The last run's connection may still send after its readers have been
-   * notified of the end (C7). `destroy` sets `isConcluded` to false, so that no value is queued for the next run before
-   * the connection has closed (K8).
+   * notified of the end (C7). If `isConcluded` is true, values are queued for the next run as soon as this connection
+   * is about to end its sending side. `destroy` sets `isConcluded` to false, so that no value is queued for the next
+   * run before the connection has closed (K8).
    */
   readonly sending: ToNextRun | { readonly to: 'connection'; readonly connection: C; readonly isConcluded: boolean };
 }
@@ -79,7 +80,7 @@ export type Shown<C> =
 /** External facts that a transition depends on. */
 export interface Surroundings<C, R> {
   readonly leftover: LeftoverOf<C>;
-  /** Whether `reader` is attached to `connection`. If so, the connection itself notifies the reader of its end. */
+  /** Whether `reader` is attached to `connection`. If so, the connection itself notifies the reader of the end. */
   isAttached(connection: C, reader: R): boolean;
   /** Whether the sending side of `data` has ended. */
   readonly isCompleted: boolean;

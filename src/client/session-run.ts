@@ -167,7 +167,8 @@ export function end<C, R, W>(
   const { watchers, toRead, readers } = state;
   const isConcluded = state.phase === 'connected' && state.isConcluded;
   const [source] = toRead;
-  // Readers that wait for a connection of the next run, or that still read an earlier run, do not end with this run.
+  // A reader does not end with this run if it waits for a connection of the next run, or still reads a connection of
+  // an earlier run.
   const stranded =
     isConcluded || readsEarlierRun(toRead)
       ? []

@@ -203,7 +203,7 @@ export class Session<In, Out>
     else connection.defer(work);
   }
 
-  // OutboundOwner: without a connection, the output calls this when it refuses a value and the client has to fail.
+  // OutboundOwner: an output without a connection calls this if it refuses a value and the client has to fail.
 
   sendFailed(error: SocketError): void {
     this.failClient(error);

@@ -139,7 +139,7 @@ export interface Codec<In, Out = In> {
   /**
    * Makes a decoder for one stream.
    *
-   * @returns a decoder that shares no state with others
+   * @returns a decoder that shares no state with other decoders
    * @example
    * ```ts
    * const decoder = lines().decoder();
@@ -149,7 +149,7 @@ export interface Codec<In, Out = In> {
   /**
    * Makes an encoder for one stream.
    *
-   * @returns an encoder that shares no state with others
+   * @returns an encoder that shares no state with other encoders
    * @example
    * ```ts
    * const encoder = lines().encoder();

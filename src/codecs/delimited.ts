@@ -170,7 +170,7 @@ class DelimitedEncoder implements Encoder<Uint8Array | string> {
     }
   }
 
-  /** Returns whether the delimiter after `message` would begin before the end of the message. */
+  /** Returns whether the peer would find a delimiter that begins inside `message` and ends after it. */
   private beginsInText(message: string, delimiter: string): boolean {
     if (!this.rules.overlaps) return false;
     const tail = message.slice(1 - delimiter.length);

@@ -34,7 +34,7 @@ export interface JsonLinesOptions {
  * - an empty line;
  * - an object that has a member named `__proto__`, however the name is escaped, because code that copies this member by
  *   assignment sets a prototype;
- * - more than 1,000 nested arrays and objects, because recursive code could overflow the stack.
+ * - arrays and objects nested more than 1,000 levels deep, because recursive code could overflow the stack.
  *
  * For all other lines, reading is equivalent to:
  *
@@ -147,9 +147,9 @@ function refuse(json: string): void {
 }
 
 /**
- * Matches the name `__proto__`, whether its characters are plain or escaped. In valid JSON, it matches nothing else: a
- * quote that has no backslash before it, and an underscore after it, begins a string. A string before a colon is a
- * name.
+ * Matches the name `__proto__`, whether its characters are plain or escaped. In valid JSON, it matches nothing else. If
+ * a quote has an underscore after it and no backslash before it, the quote begins a string. If a colon follows a
+ * string, the string is a name.
  */
 const prototypeName =
   /(?<!\\)"(?:_|\\u005[Ff]){2}(?:p|\\u0070)(?:r|\\u0072)(?:o|\\u006[Ff])(?:t|\\u0074)(?:o|\\u006[Ff])(?:_|\\u005[Ff]){2}"\s*:/;
@@ -162,7 +162,7 @@ const quote = 0x22;
 const backslash = 0x5c;
 
 function isTooDeep(json: string): boolean {
-  // Each level takes two brackets, so a short line cannot be too deep.
+  // Each level takes an opening and a closing bracket, so a short line cannot be too deep.
   return json.length > 2 * maxDepth && opensMany(json) && depthExceeds(json);
 }
 

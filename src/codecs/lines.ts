@@ -227,7 +227,7 @@ class LinesEncoder implements Encoder<string> {
     into.text(value + this.delimiter, encoding);
   }
 
-  /** Returns the reason why the peer would not read `value` as it was sent, if there is one. */
+  /** If the peer would not read `value` as it was sent, returns the reason. */
   private faultOf(value: unknown): string | undefined {
     if (typeof value !== 'string') return `must be a string, got ${describeValue(value)}`;
     if (value.includes('\n')) return 'must not contain a line ending';

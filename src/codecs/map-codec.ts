@@ -19,9 +19,9 @@ import { func, withMethods } from '../validation/checks.js';
  * const send = (value: Out, into: ByteSink): void => encoder.encode(encode(value), into);
  * ```
  *
- * If `decode` or `encode` throws, the new codec throws `ERR_FRAME_INVALID` with the thrown error as `cause`. A
- * `SocketError` with one of the codes `ERR_FRAME_…` is passed on unchanged. If `decode` returns undefined, the new
- * codec throws `ERR_FRAME_INVALID`.
+ * If `decode` or `encode` throws, the new codec throws `ERR_FRAME_INVALID` with the thrown error as `cause`. But if the
+ * thrown error is a `SocketError` whose code begins with `ERR_FRAME_`, the new codec throws this error unchanged. If
+ * `decode` returns undefined, the new codec throws `ERR_FRAME_INVALID`.
  *
  * @typeParam BaseIn - the type that `codec` receives
  * @typeParam BaseOut - the type that `codec` sends

@@ -22,7 +22,7 @@ export function messageSize(value: unknown): number {
   return Buffer.byteLength(value, 'utf8');
 }
 
-/** Returns the reason why `encoding` cannot represent `text`, if there is one. */
+/** If `encoding` cannot represent `text`, returns the reason. */
 export function textFault(text: string, encoding: 'utf8' | 'latin1'): string | undefined {
   if (encoding === 'latin1')
     return beyondLatin1.test(text) ? 'has a character that latin1 cannot represent' : undefined;

@@ -81,7 +81,7 @@ class NetstringDecoder implements Decoder<Buffer> {
   decode(bytes: ByteQueue): Buffer | undefined {
     let size = 0;
     // The first wrong byte determines the error, however the bytes are split into chunks. The header is read again with
-    // each chunk. It is short, because a length over the maximum is refused at once.
+    // each chunk. This costs little: the header is short, because a length over the maximum is refused at once.
     for (let at = 0; at < bytes.length; at++) {
       const byte = bytes.at(at);
       if (byte === colon && at > 0) return this.take(bytes, at + 1, size);

@@ -98,7 +98,7 @@ function unfinished(bytes: Buffer): number {
   return 0;
 }
 
-/** Returns the size in bytes of a character that begins with `lead`, or 0 if no character does. */
+/** Returns the size in bytes of a character that begins with `lead`, or 0 if no character begins with `lead`. */
 function sizeOf(lead: number): number {
   if (lead < 0x80) return 1;
   if (lead < 0xc2 || lead > 0xf4) return 0;

@@ -33,7 +33,7 @@ export class Fifo<T> {
     // A removed item must not stay alive.
     items[head] = undefined as T;
     this.head = head + 1;
-    // Half of the items have been removed, so compacting moves each item at most once, on average.
+    // At least half of the items have been removed, so on average compacting moves each item at most once.
     if (this.head >= minRemoved && this.head * 2 >= items.length) {
       items.splice(0, this.head);
       this.head = 0;

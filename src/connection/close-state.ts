@@ -6,7 +6,8 @@ import type { ConnectionSettings } from './connection-settings.js';
  * - `open`: no close, shutdown or failure has begun. One side, or both, may already have finished.
  * - `draining`: a shutdown or a bad frame has ended the receiving side. The connection closes when it has no reader and
  *   no work in progress.
- * - `closing`: the FIN has been sent or is queued. Until the peer's FIN arrives, input without a reader is discarded.
+ * - `closing`: the FIN has been sent or is queued. Until the peer's FIN arrives, input that no reader takes is
+ *   discarded.
  * - `aborted`: this side has reset or released the socket, but the socket has not called `onClose` yet.
  * - `closed`: the socket is closed, and the outcome is final.
  */
@@ -30,11 +31,11 @@ export type CloseAction =
   | { readonly do: 'reset'; readonly error: SocketError }
   /** Close the socket without a reset, so that the kernel still sends everything that it has, including the FIN. */
   | { readonly do: 'release'; readonly error: SocketError }
-  /** Complete the readers after everything received, because the peer has finished. */
+  /** The peer has finished: complete the readers when they have got everything that was received. */
   | { readonly do: 'finishInput' }
-  /** Complete the readers after everything received, and discard what the peer sends from now on. */
+  /** Complete the readers when they have got everything received so far. Discard what the peer sends from now on. */
   | { readonly do: 'stopInput' }
-  /** Fail the readers after everything received. */
+  /** Fail the readers when they have got everything that was received. */
   | { readonly do: 'failInput'; readonly error: SocketError }
   /** Fail the readers at once, and drop everything received. */
   | { readonly do: 'abortInput'; readonly error: SocketError }
@@ -52,7 +53,7 @@ export type CloseAction =
 
 type Actions = readonly CloseAction[];
 
-/** Shared by all inputs that need no action, so that they allocate no array. */
+/** Returned for every input that needs no action, so that such an input allocates no array. */
 const nothing: Actions = [];
 
 /**
@@ -60,8 +61,8 @@ const nothing: Actions = [];
  * actions that the connection has to perform, in order.
  *
  * Each line of the table is a transition. The first line that matches the input and the phase, and whose condition is
- * true, applies. If there is none, nothing happens. `test/connection/close-state-table.test.ts` compares the table with
- * the code.
+ * true, applies. If no line applies, nothing happens. `test/connection/close-state-table.test.ts` compares the table
+ * with the code.
  *
  * ```text
  * input                 phase           condition                     actions → next phase
@@ -116,13 +117,14 @@ const nothing: Actions = [];
  *
  * - *not over*: `open`, `draining` or `closing`.
  * - `finishSending` is returned at most once. Later inputs leave it out, although the table lists it.
- * - *the end is due*: the peer has finished, and this side ends with it: `halfOpen` is off, and `keepSendingAfterPeer`
- *   was not called. In addition, there is no reader, or another connection follows this one.
+ * - *the end is due*: the peer has finished, `halfOpen` is off, and `keepSendingAfterPeer` was not called. In addition,
+ *   there is no reader, or another connection follows this one.
+ * - *the cut-off stands*: the peer's stream was cut off, and no other failure came first or has replaced the cut-off.
  * - *the first failure*: the connection has not failed before. A cut-off does not count as a failure until the readers
  *   have been notified of it.
  * - The first failure is final, and is the `error` that the actions carry (C12). There are two exceptions: a bad frame
- *   replaces a cut-off, and a reset that the transport reports replaces `destroyed`. In a step for `destroy` or
- *   `badFrame`, `abortInput` always carries the error that this input brings.
+ *   replaces a cut-off, and a reset that the transport reports replaces `destroyed`. For the inputs `destroy` and
+ *   `badFrame`, `abortInput` always carries the error that was passed with the input.
  * - `startCloseTimer` carries the limit given to `close` or `drain`, otherwise `closeTimeout`.
  */
 export class CloseState {
@@ -131,7 +133,8 @@ export class CloseState {
   private sending: 'open' | 'finishing' | 'finished' = 'open';
   private reason: Failure | undefined;
   /**
-   * Whether the sending side ends after the peer's FIN. It does not with `halfOpen`, or after `keepSendingAfterPeer`.
+   * Whether the sending side ends after the peer's FIN. False with `halfOpen`, and after a call of
+   * `keepSendingAfterPeer`.
    */
   private endsWithPeer: boolean;
   private closesWithoutReader = false;
@@ -175,7 +178,7 @@ export class CloseState {
   /**
    * Closes gracefully (C11).
    *
-   * @param limit - in ms; 0 means no limit. A later call may shorten it
+   * @param limit - in ms; 0 means no limit. A later call can shorten the time that is left
    */
   close(limit: number = this.closeTimeout): Actions {
     switch (this.phase) {
@@ -286,7 +289,7 @@ export class CloseState {
     return [{ do: 'failInput', error: this.reason.error }];
   }
 
-  /** Call after `peerFinished` or `peerCutOff`, when the readers without unread data have been notified of the end. */
+  /** Call after `peerFinished` or `peerCutOff`, when each reader without unread data has been notified of the end. */
   peerEndDelivered(hasReader: boolean, hasSuccessor: boolean): Actions {
     if (this.isOver) return nothing;
     if (this.reason?.kind === 'cutOff') return this.fail(this.reason.error);

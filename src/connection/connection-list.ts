@@ -1,4 +1,4 @@
-/** A member of a {@link ConnectionList}. It holds the links to its neighbours, so the list allocates nothing for it. */
+/** A member of a {@link ConnectionList}. Each member holds the links to its neighbours, so the list needs no nodes. */
 export interface Listed<T> {
   earlier: T | undefined;
   later: T | undefined;

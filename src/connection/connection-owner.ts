@@ -8,7 +8,7 @@ export interface ConnectionOwner<C> extends Origin {
   finishing(connection: C, error?: SocketError): void;
   /** Returns whether the owner will open another connection after this one. */
   outlives(connection: C): boolean;
-  /** Called when a handler has failed after its connection has failed or ended. */
+  /** Called when a handler fails after its connection has failed or ended. */
   failedAfter?(error: SocketError): void;
   /** Called when the connection has closed, just before its `closed` emits. */
   connectionClosed(connection: C, outcome: Closed): void;

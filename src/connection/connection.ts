@@ -71,9 +71,9 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
   /** The address of this end. */
   readonly local: Address;
   /**
-   * The address of the peer, or, with `proxyProtocol`, the client's address in the PROXY header. It has `tls: true` if
-   * this side dialled it with TLS. The path of an unnamed unix socket is `''`. A TCP client that disconnected before
-   * its address was read has the address `0.0.0.0:0`.
+   * The address of the peer, or, with `proxyProtocol`, the client's address in the PROXY header. The address has
+   * `tls: true` if this side dialled it with TLS. The path of an unnamed unix socket is `''`. A TCP client that
+   * disconnected before its address was read has the address `0.0.0.0:0`.
    */
   readonly remote: Address;
   /**
@@ -87,8 +87,8 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   readonly data: Channel<In, Out>;
   /**
-   * Sends and receives bytes without the codec, for a protocol that changes its framing: see {@link Channel.framed}. It
-   * begins with the first byte that no other view has decoded.
+   * Sends and receives bytes without the codec, for a protocol that changes its framing: see {@link Channel.framed}.
+   * `bytes` begins with the first byte that no other view has decoded.
    *
    * @example
    * ```ts
@@ -98,8 +98,8 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   readonly bytes: Channel<Buffer, Uint8Array | string>;
   /**
-   * The TLS protocol and the peer's certificate. It is undefined without TLS, and until {@link Connection.startTls}
-   * resolves.
+   * The TLS protocol and the peer's certificate. `tls` is undefined if the connection does not use TLS. If
+   * {@link Connection.startTls} starts TLS later, `tls` is undefined until the promise of that call resolves.
    */
   readonly tls: TlsInfo | undefined;
   /** The byte counts so far. Each access takes a new snapshot. */
@@ -116,8 +116,8 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   readonly closed: Observable<Closed>;
   /**
-   * Starts TLS on this connection (STARTTLS): as a server if the connection was accepted, as a client if it was
-   * dialled.
+   * Starts TLS on this connection (STARTTLS): as a server if the connection was accepted or if you set
+   * `isServer: true`, otherwise as a client.
    *
    * Values that you have already sent go out first, unencrypted. Values that you send from now on are buffered until
    * the handshake has finished. Subscribers and views stay attached.
@@ -126,8 +126,8 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * message. Unencrypted bytes after that message may come from an attacker on the network. They fail the connection
    * with `ERR_TLS`, and are never emitted, even if they arrived before the call.
    *
-   * @param options - the TLS options, as for `listen` if the connection was accepted, or as for `connect` if it was
-   * dialled. Pass the same object for every connection, so that it is prepared only once. `handshakeTimeout` limits
+   * @param options - the TLS options, as for `listen` if this side is the TLS server, or as for `connect` if it is the
+   * TLS client. Pass the same object for every connection, so that it is prepared only once. `handshakeTimeout` limits
    * the time from the call to the end of the handshake, in milliseconds. The default is the `handshakeTimeout` of
    * `listen` or `connect`, which is 10,000 unless you set it
    * @returns a promise of the new value of `tls`. If the handshake fails or takes too long, the connection fails with

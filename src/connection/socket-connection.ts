@@ -22,7 +22,7 @@ import type { BorrowingSocketEvents, SocketControls, StreamCutOff, TransportSock
 
 let lastId = 0;
 
-/** `opened` counts from this time, so that it is small enough for V8 to store it in the field itself. */
+/** `opened` counts from this time, so that its value is small enough for V8 to store in the field itself. */
 const loaded = Date.now();
 
 /**
@@ -148,7 +148,7 @@ export class SocketConnection<In, Out>
     return this;
   }
 
-  /** Starts `claimTimeout`, unless the connection has a reader at the end of this turn. */
+  /** Starts `claimTimeout` at the end of this turn, unless the connection has a reader by then. */
   expectClaim(): void {
     if (this.hasReader) return;
     this.defer(() => {
@@ -180,8 +180,8 @@ export class SocketConnection<In, Out>
   }
 
   /**
-   * Like `drain`, but closes at once. If a paced send is unfinished, the connection is aborted, so that its data does
-   * not look complete (S7).
+   * Like `drain`, but closes at once. If a paced send is unfinished, the connection is aborted, so that the part that
+   * was sent does not look complete (S7).
    */
   closeNow(limit: number): void {
     this.drain(limit);
@@ -270,8 +270,8 @@ export class SocketConnection<In, Out>
   }
 
   complete(): void {
-    // Values that the client's channel has already sent have to go out before the FIN, so flush them now. Later values
-    // go to the next connection.
+    // Values that the program has already sent on the client's channel have to go out before the FIN, so flush them
+    // now. Values that it sends later go to the next connection.
     if (this.owner.outlives(this)) this.outbound.flush('haste');
     this.perform(this.state.complete());
   }
@@ -325,7 +325,7 @@ export class SocketConnection<In, Out>
       return;
     }
     this.timers?.stopReceiveTimer();
-    // If the input is discarded anyway, a missing end does no harm.
+    // If the input is discarded anyway, a cut-off does no harm.
     if (cutOff === undefined || cutOff.mayBeComplete || this.inbound.discarding) {
       if (cutOff !== undefined) this.inbound.allowCutOff();
       this.perform(this.state.peerFinished());

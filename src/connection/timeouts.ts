@@ -9,7 +9,7 @@ import type { ConnectionSettings } from './connection-settings.js';
 interface Timed {
   readonly inbound: Inbound;
   readonly outbound: Outbound;
-  /** Whether a TLS handshake is in progress. It has its own time limit. */
+  /** Whether a TLS handshake is in progress. The handshake has its own time limit. */
   readonly isUpgrading: boolean;
   fail(error: SocketError): void;
   close(): Promise<void>;
@@ -35,7 +35,7 @@ export class Timeouts {
     const { idleTimeout, receiveTimeout } = this.settings;
     const { connection } = this;
     const { inbound, outbound } = connection;
-    // A connection that nothing reads is not idle while its handler works (C27).
+    // If a connection has no reader, it is not idle while its handler works (C27).
     const isListening = (): boolean =>
       inbound.isReady && !connection.isUpgrading && (inbound.hasReader || outbound.lane.functions === 0);
     if (idleTimeout > 0) {
@@ -72,7 +72,7 @@ export class Timeouts {
     this.receive?.stop();
   }
 
-  /** Limits the time without a write after the peer has finished (C7). */
+  /** Call when the peer has finished. Limits the time that may then pass without a write (C7). */
   startHalfOpenTimer(): void {
     const { halfOpenTimeout } = this.settings;
     const { outbound } = this.connection;
@@ -101,7 +101,7 @@ export class Timeouts {
     this.claim = undefined;
   }
 
-  /** Forces the connection to close after `limit` ms. A second call can shorten the time, but not extend it (S7). */
+  /** Forces the connection to close after `limit` ms. A second call can shorten the time, but not extend it (S14). */
   startCloseTimer(limit: number): void {
     const due = asyncScheduler.now() + limit;
     if (limit === 0 || due >= this.closeDue) return;

@@ -22,7 +22,7 @@ interface Upgraded extends Origin {
   defer(work: () => void): void;
 }
 
-/** Starts the handshake, and calls `secured` when it has finished. */
+/** Starts the handshake, and calls `secured` when the handshake has finished. */
 type Handshake = (secured: () => void) => void;
 
 /**
@@ -47,7 +47,8 @@ export class TlsUpgrade {
    * Checks that TLS can be started. Changes nothing yet.
    *
    * @param handshakeTimeout - the default time limit of the handshake, in ms; 0 means no limit
-   * @throws `ERR_OPTION_INVALID`. If one side of the connection has ended, `ERR_CLOSED` or the error that ended it
+   * @throws `ERR_OPTION_INVALID`. If one side of the connection has ended, it throws `ERR_CLOSED`, or the error that
+   * ended the connection
    */
   static prepare(
     connection: Upgraded,

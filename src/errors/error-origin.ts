@@ -39,7 +39,7 @@ export function isReportedBy(error: unknown, origin: unknown): boolean {
   return originOf(error) === origin && isReported(error);
 }
 
-/** Whether `error` means that a received message could not be decoded. The connection can then still send (D3). */
+/** Whether `error` means that a received message could not be decoded. If so, the connection can still send (D3). */
 export function isBadFrame(error: unknown): boolean {
   return error instanceof SocketError && error.code.startsWith('ERR_FRAME_') && originOf(error) !== undefined;
 }

@@ -42,8 +42,9 @@ const known: Readonly<Record<SystemErrorCode, true>> = {
 };
 
 /**
- * Converts a Node error by its `code`, never by its message. If all addresses of a host have failed, Node reports an
- * AggregateError without a message. The returned error then contains the messages of all failures.
+ * Converts an error from Node to a SocketError. The code of the SocketError depends on the `code` of Node's error,
+ * never on its message. If all addresses of a host have failed, Node reports an AggregateError without a message. The
+ * returned error then contains the messages of all failures.
  */
 export function systemError(cause: unknown, action: string, address?: Address): SocketError {
   if (cause instanceof SocketError) return cause;

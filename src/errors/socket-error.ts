@@ -16,7 +16,8 @@ export type LibraryErrorCode =
   | 'ERR_OPTION_INVALID'
   /** The sending side has ended, or the program itself ended the connection. */
   | 'ERR_CLOSED'
-  /** More than `maxBuffered` bytes, or more than `maxPending` requests, would be queued. */
+  /** More than `maxBuffered` bytes would be queued, more than `maxPending` requests would be pending, or too many events
+   * of `requests` would be buffered. */
   | 'ERR_OVERFLOW'
   /** A message is longer than the codec allows. */
   | 'ERR_FRAME_TOO_LONG'
@@ -54,8 +55,9 @@ export type LibraryErrorCode =
   | 'ERR_HANDLER';
 
 /**
- * Lists the codes of operating-system errors, named as in Node. `docs/errors.md` explains each of them. Any other code
- * becomes `EIO`. A refusal by Node's permission model becomes `EACCES`. The `cause` is Node's error.
+ * Lists the codes of operating-system errors, named as in Node. `docs/errors.md` explains each of them. If Node's error
+ * has a code that is not in this list, it becomes `EIO`. A refusal by Node's permission model becomes `EACCES`. The
+ * `cause` is Node's error.
  *
  * @example
  * ```ts
@@ -132,8 +134,8 @@ export class SocketError extends Error {
   /** The address that the error concerns, if any. */
   declare readonly address?: Address;
   /**
-   * Node's error, the value that a handler threw, or the reason for which the program ended the connection. Absent if
-   * the library detected the problem itself.
+   * Node's error, the value with which a handler, a source or a codec failed, or the reason that the program gave when
+   * it ended the connection. Absent if the library detected the problem itself.
    */
   declare readonly cause?: unknown;
 

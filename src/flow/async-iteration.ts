@@ -90,7 +90,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
       },
     });
     if (this.ended) this.subscription.unsubscribe();
-    // If an operator such as `startWith` has emitted within `subscribe`, no value is wanted, and the Flow stays held.
+    // If an operator such as `startWith` has emitted enough values within `subscribe`, the Flow stays held.
     else if (this.wanted) this.hold.release();
   }
 
@@ -107,7 +107,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
 
 const nothing: unique symbol = Symbol('nothing');
 
-/** Returns one value from each `next()` (F5). */
+/** An iterator whose `next()` returns one value (F5). */
 export class FlowIterator<T> extends PacedIterator<T, T> {
   private answer: T | typeof nothing = nothing;
 
@@ -136,7 +136,7 @@ export class FlowIterator<T> extends PacedIterator<T, T> {
   }
 }
 
-/** Returns from each `next()` the available values: at least one, at most `size` (F12). */
+/** An iterator whose `next()` returns the available values: at least one, at most `size` (F12). */
 export class FlowBatches<T> extends PacedIterator<T, T[]> {
   private readonly size: number;
   /** The batch that is being filled. */

@@ -13,8 +13,8 @@ interface PacedObserver<T> {
 }
 
 /**
- * An Observable that you can hold, or iterate with `for await`. Its origin then emits no faster than the consumer
- * reads.
+ * An Observable that you can hold, or iterate with `for await`. The origin of its values, for example a connection,
+ * then emits no faster than the consumer reads.
  *
  * A Flow is multicast. RxJS's operators derive a Flow from a Flow, and holding the result holds the origin. A Hold does
  * not stop values that an operator such as `delay` has already received. A Flow emits like this loop, which runs
@@ -54,10 +54,11 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   protected abstract _subscribe(subscriber: Subscriber<T>): TeardownLogic;
 
   /**
-   * Iterates at the pace of the loop. Each `next()` takes one value. The Flow is held between two calls.
+   * Iterates at the pace of the `for await` loop. Each `next()` takes one value. The Flow is held between two calls.
    *
-   * `break` and `return()` unsubscribe, and leave in the Flow what it has not emitted. If an operator has made several
-   * values from one, the rest of these values are dropped. If the Flow fails, `next()` rejects with its error.
+   * `break` and `return()` unsubscribe. The values that the Flow has not emitted stay in the Flow. But if an operator
+   * has made several values from one, the rest of these values are dropped. If the Flow fails, `next()` rejects with
+   * the Flow's error.
    *
    * @returns an iterator with its own subscription, which begins at the first `next()`
    * @example

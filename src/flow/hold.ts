@@ -17,8 +17,8 @@
  */
 export interface Hold {
   /**
-   * Lets the Flow continue, unless it has other Holds. Its available values are emitted within this call. A second call
-   * does nothing.
+   * Releases the Hold. If the Flow has no other Hold, it continues, and emits its available values within this call. A
+   * second call does nothing.
    *
    * @example
    * ```ts

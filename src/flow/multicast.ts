@@ -31,15 +31,15 @@ const emitting: State = { is: 'emitting' };
 const noSubscribers: readonly never[] = [];
 
 /**
- * The subscribers and Holds of one hot Flow, and the loop that emits its values one at a time (F1, F2, F4, F8). A
- * `drain` within a subscriber's `next` does nothing, because the outer loop continues.
+ * The subscribers and Holds of one hot Flow, and the loop that emits its values one at a time (F1, F2, F4, F8). If a
+ * subscriber's `next` calls `drain`, this call does nothing, because the loop that called `next` continues.
  *
- * | state      | `drain`                     | `end`                   | `interrupt`             | a new subscriber      |
- * | ---------- | --------------------------- | ----------------------- | ----------------------- | --------------------- |
- * | `idle`     | `emitting`, and then `idle` | `ended`                 | notifies of the end     | joins                 |
- * | `emitting` | -                           | `ending`, final         | `ending`                | joins                 |
- * | `ending`   | -                           | becomes final           | -, if it is final       | joins                 |
- * | `ended`    | -                           | -                       | -                       | is notified of the end |
+ * | state      | `drain`                     | `end`           | `interrupt`          | a new subscriber       |
+ * | ---------- | --------------------------- | --------------- | -------------------- | ---------------------- |
+ * | `idle`     | `emitting`, and then `idle` | `ended`         | notifies subscribers | joins                  |
+ * | `emitting` | -                           | `ending`, final | `ending`             | joins                  |
+ * | `ending`   | -                           | becomes final   | -, if it is final    | joins                  |
+ * | `ended`    | -                           | -               | -                    | is notified of the end |
  *
  * `ending` lasts until the current value has reached all subscribers. The subscribers are then notified of the end. The
  * state becomes `ended` if the end is final, and otherwise `idle`.

@@ -48,8 +48,8 @@ export class PacedFlow<T, R> extends Flow<R> {
 
   release(): void {
     if (--this.holds > 0) return;
-    // A released source may emit a value that causes a new Hold. The sources after it then stay held. The origin is
-    // released first, because busy inner sources could otherwise keep new inner sources from starting.
+    // A source may emit as soon as it is released, and its value may cause a new Hold. The sources after it then stay
+    // held. The origin is released first, so that the inner sources that are running cannot prevent its release.
     this.originHold?.release();
     for (const run of this.runs) run.releaseInner();
   }

@@ -20,8 +20,7 @@ export type End = 'open' | 'fin' | SocketError;
 
 /**
  * The receiving side of one connection. It queues received bytes without decoding them. If there are several readers,
- * only the newest one reads. When it leaves, the previous reader continues at the first byte that has not been decoded
- * (C13).
+ * only the newest one reads. When the newest one leaves, the previous reader continues at the first byte that has not been decoded (C15).
  *
  * The class has two state machines. The mode decides what happens to received bytes:
  *
@@ -94,7 +93,7 @@ export class Inbound {
     return this.mode === 'discarding' || this.stopped;
   }
 
-  /** Whether this side has ended the stream for its readers before the peer did (S7). */
+  /** Whether this side has ended the stream for its readers before the peer has finished (S7). */
   get isStopped(): boolean {
     return this.stopped;
   }
@@ -185,7 +184,7 @@ export class Inbound {
 
   /** Ends `reader`, which has emitted all values that it can decode. */
   endReader(reader: Reader, end: 'fin' | SocketError): void {
-    // After `stop`, an incomplete frame is never completed. A later reader must not decode its first bytes.
+    // After `stop`, an incomplete frame is never completed. A later reader must not decode the bytes of such a frame.
     if (this.stopped) this.queue.clear();
     this.endDelivered = true;
     this.detach(reader);
@@ -262,7 +261,7 @@ export class Inbound {
     } else if (!flowing && this.queue.length > readAhead && this.end === 'open') this.block();
   }
 
-  /** Resumes the socket, even if its bytes are dropped, because the peer's FIN arrives only after them. */
+  /** Resumes the socket, even if its bytes are dropped, because the peer's FIN arrives only after these bytes. */
   private resume(): void {
     if (!this.paused) return;
     this.paused = false;

@@ -7,7 +7,7 @@ import { type OutboundLimits, type Parking, type Verdict, WriteState } from './w
 
 /** The connection, or the client, that an {@link Outbound} belongs to and reports to. */
 export interface OutboundOwner extends LaneOwner {
-  /** Called when a value was refused and the owner has to fail: `overflow` or `whileDisconnected` is `'error'`. */
+  /** Called when a value was refused. The owner has to fail, because `overflow` or `whileDisconnected` is `'error'`. */
   sendFailed(error: SocketError): void;
   /** Called when the kernel has taken bytes. */
   progressed?(): void;
@@ -74,7 +74,7 @@ export class Outbound implements Flushable, LaneStream {
     return this.state.level;
   }
 
-  /** The number of bytes that the kernel has taken, including its progress with the current write. */
+  /** The number of bytes that the kernel has taken, including those of the current write. */
   get written(): number {
     return this.state.recordProgress();
   }
@@ -120,7 +120,7 @@ export class Outbound implements Flushable, LaneStream {
     this.flush('haste');
   }
 
-  /** Sets how values are handled until the connection is open. */
+  /** Sets whether values are queued, dropped or refused until the connection is open. */
   park(parking: Parking): void {
     this.state.park(parking);
     this.updateWatermarks();
@@ -140,7 +140,7 @@ export class Outbound implements Flushable, LaneStream {
     lane.joinStream(this);
     if (client.closed) this.complete();
     this.flush('haste');
-    // Until now, each lane has compared only its own bytes with `highWaterMark`. Together they may exceed it.
+    // Until now, each lane has compared only its own bytes with `highWaterMark`. The bytes of both may exceed it.
     if (state.level > state.limits.highWaterMark) this.updateWatermarks();
   }
 
@@ -216,7 +216,7 @@ export class Outbound implements Flushable, LaneStream {
    * Moves the client's lane, with its unwritten values, to a new Outbound for the next connection. A value that is
    * being written stays (K4).
    *
-   * @param succeed - receives the new Outbound before any sender is woken, so that later values go to it
+   * @param succeed - called with the new Outbound before any sender is woken, so that later values go to that Outbound
    */
   retire(owner: OutboundOwner, succeed: (successor: Outbound) => void): void {
     const lane = this.clientLane;
@@ -328,7 +328,10 @@ export class Outbound implements Flushable, LaneStream {
     clientLane?.watermark.update(pressure);
   }
 
-  /** Wakes the senders after other events. Otherwise a source as fast as the kernel would block the event loop. */
+  /**
+   * Wakes the senders when the event loop has handled other events. Otherwise a source as fast as the kernel would
+   * block the event loop.
+   */
   private wakeLater(scheduler: FlushScheduler): void {
     if (this.isWakeScheduled) return;
     const { lane, clientLane } = this;

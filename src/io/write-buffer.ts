@@ -11,7 +11,10 @@ type Encoding = 'utf8' | 'latin1';
 /** A byte array of at most this length is copied into a slab; a longer one is kept by reference. */
 const longestCopy = 4_096;
 
-/** The start of a value is recorded at most once per this many bytes, because the buffer must encode its text first. */
+/**
+ * To record where a value starts, the buffer has to encode the text before it. So it records at most one start in this
+ * many bytes.
+ */
 const noteEvery = 8_192;
 
 const none: never[] = [];
@@ -114,7 +117,8 @@ export class WriteBuffer implements ByteSink, Write {
     }
     const most = mostBytes(value, encoding);
     this.most += most;
-    // In this value, bytes precede the text. The next value is probably similar, so no text will directly follow.
+    // In this value, bytes precede the text. The next value is probably similar, so no other text will directly follow
+    // this text.
     if (this.run === '' && this.slabEnd !== this.markedSlabEnd && most <= longestCopy) this.copyText(value, most);
     else this.run += value;
   }
@@ -161,7 +165,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.countedLength = 0;
   }
 
-  /** Removes and returns the bytes of the unfinished value, so that a value sent by its encoder goes out first. */
+  /** Removes and returns the bytes of the unfinished value, so that a value which the encoder sends goes out first. */
   detachTail(): Uint8Array | undefined {
     if (this.most === this.markedMost) return undefined;
     this.seal();

@@ -17,7 +17,7 @@ export type Parking = 'buffer' | 'drop' | 'error';
 const largestWrite = 65_536;
 /**
  * While a received chunk is being delivered, the buffer is written early if it holds more bytes than this. The peer can
- * then start to process them (C3).
+ * then start to process these bytes (C3).
  */
 const earlyWrite = 32_768;
 /**
@@ -34,9 +34,10 @@ const smallestBatch = 16_384;
  * - `over`: like `accepted`, but also update the watermarks, because the level may exceed `highWaterMark`.
  * - `early`: like `over`, but write at once if a received chunk is being delivered.
  * - `write`: write at once, because more than `maxBuffered` is queued and none of it has been offered to the kernel.
- * - `dropped`: count the value as dropped. It exceeds `maxBuffered` with `overflow: 'drop'`, or there is no connection.
+ * - `dropped`: count the value as dropped. It exceeds `maxBuffered` with `overflow: 'drop'`, or it was sent without a
+ *   connection, with `whileDisconnected: 'drop'`.
  * - `overflow`: report an overflow. The value exceeds `maxBuffered`, and the option `overflow` is `'error'`.
- * - `disconnected`: report that the value was sent without a connection.
+ * - `disconnected`: report that the value was sent without a connection, with `whileDisconnected: 'error'`.
  * - `closed`: the sending side has ended.
  * - an error: the value could not be encoded.
  */
@@ -189,7 +190,7 @@ export class WriteState {
     this.parking = parking;
   }
 
-  /** Returns the next step. The driver must take it before it calls any other method. */
+  /** Returns the next step. The driver must perform this step before it calls any other method. */
   next(): WriteStep {
     if (this.link !== 'ready' || this.ended || this.buffer.isEncoding) return 'none';
     const isOpen = this.gate === 'open';
@@ -298,8 +299,8 @@ export class WriteState {
   }
 
   /**
-   * Encodes a value that a running encoder sends. This value goes out before the value that is being encoded, even if
-   * part of the latter is already buffered.
+   * Encodes a value that an encoder sends while it encodes another value. The sent value goes out first, even if part
+   * of the other value is already buffered.
    */
   private pushWithin<T>(sender: ValueSender, encoder: Encoder<T>, value: T, isExempt: boolean): Verdict {
     const { buffer, writer } = this;
@@ -327,7 +328,7 @@ export class WriteState {
     return this.side === 'failed';
   }
 
-  /** Returns the verdict on a buffered value. Computes exact sizes only if the upper bound `most` is not enough. */
+  /** Returns the verdict on a buffered value. Computes exact sizes only if the upper bound `most` does not decide. */
   private judge(buffer: WriteBuffer, most: number, isExempt: boolean): Verdict {
     const { highWaterMark, maxBuffered } = this.limits;
     if (this.link === 'ready' && this.gate === 'open' && !buffer.isEncoding) {

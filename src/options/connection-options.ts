@@ -86,8 +86,8 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly halfOpen?: boolean | undefined;
   /**
-   * The maximum time without any byte written after the peer has sent its FIN. After that, the connection fails with
-   * `ERR_TIMEOUT_HALF_OPEN`. 0 means no limit.
+   * The maximum time for which this side may write nothing after the peer has sent its FIN. After that, the connection
+   * fails with `ERR_TIMEOUT_HALF_OPEN`. 0 means no limit.
    *
    * @defaultValue 60_000
    * @unit ms

@@ -20,7 +20,7 @@ export interface ShutdownOptions {
   readonly deadline?: number | undefined;
   /**
    * Whether to wait for handlers and sends in progress. If false, connections close at once. But a connection with an
-   * unfinished paced send is aborted, so that its data does not look complete.
+   * unfinished paced send is aborted, so that the part that was sent does not look complete.
    *
    * @defaultValue true
    */

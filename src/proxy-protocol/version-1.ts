@@ -9,9 +9,9 @@ const longest = 107;
 
 interface Field {
   readonly requirement: string;
-  /** Whether `text` is such a field. */
+  /** Whether `text` meets the requirement. */
   holds(text: string): boolean;
-  /** Whether `text` is such a field, or the beginning of such a field. */
+  /** Whether `text` meets the requirement, or is the beginning of a text that does. */
   begins(text: string): boolean;
 }
 
@@ -73,7 +73,7 @@ function word(...choices: readonly string[]): Field {
   };
 }
 
-/** Makes a field. Every beginning of a valid text must become valid with at least one of `endings`. */
+/** Makes a field. For every beginning of a valid text, one of `endings` must complete it to a valid text. */
 function field(requirement: string, holds: (text: string) => boolean, endings: readonly string[]): Field {
   return { requirement, holds, begins: (text) => endings.some((ending) => holds(text + ending)) };
 }

@@ -147,8 +147,8 @@ export function backoff(options: BackoffOptions = {}): Backoff {
     resetOnSuccess: false,
     stableAfter: delays.stableAfter,
     /**
-     * Each read starts a new count. `retry` reads this property once per call. Copying the policy also reads it, so all
-     * uses of a copy share one count.
+     * Each read of this property starts a new count. `retry` reads it once per call. Copying the policy reads it once
+     * too, so all uses of one copy share one count.
      */
     get delay() {
       return delays.counted();
@@ -158,7 +158,7 @@ export function backoff(options: BackoffOptions = {}): Backoff {
 
 type DelayFunction = Extract<RetryConfig['delay'], (...parameters: never[]) => unknown>;
 
-/** The key of a `delay` function's schedule. */
+/** The key under which a `delay` function carries its schedule. */
 const schedule: unique symbol = Symbol('schedule');
 
 interface CountedDelay extends DelayFunction {

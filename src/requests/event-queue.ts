@@ -11,7 +11,7 @@ const maxBytes = 1_048_576;
 
 interface BufferedEvent<T> {
   readonly value: T;
-  /** Its encoded size, in bytes. */
+  /** The encoded size of the value, in bytes. */
   readonly size: number;
 }
 
@@ -52,7 +52,7 @@ export class EventQueue<T> implements FlowSource<T> {
     return this.multicast.held;
   }
 
-  /** Whether the queue has reached a limit, and has not since drained to half of each limit. */
+  /** True from the moment when the queue reaches one of the limits until it has drained to half of both limits. */
   get isFull(): boolean {
     return this.full;
   }

@@ -170,7 +170,7 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
  * pending request awaits is dropped. A message that names no request is an event.
  *
  * Without the option, each message answers the oldest pending request that was sent on the message's connection. If
- * there is none, the message is an event.
+ * there is no such request, the message is an event.
  *
  * The returned object subscribes to the channel only while a request is pending or the events have a subscriber. So a
  * client without other subscribers dials for the first request, and disconnects after the last answer. `client.open()`

@@ -1,6 +1,6 @@
 /** An object that has buffered values to write at the end of a turn. */
 export interface Flushable {
-  /** @param cause - `turn`: the scheduler calls at the end of the turn, and has removed the object from its list */
+  /** @param cause - `turn`: the scheduler calls, at the end of the turn. It no longer has the object in its list */
   flush(cause: 'turn'): void;
 }
 
@@ -32,8 +32,8 @@ export class FlushScheduler {
   /**
    * Creates a scheduler for a transport.
    *
-   * @param later - runs a function when the running code has ended, never within the call
-   * @param idle - runs a function when the event loop has also handled its other events; `later` by default
+   * @param later - runs a function when the running code has ended, never before `later` has returned
+   * @param idle - runs a function when the event loop has handled its other events; `later` by default
    */
   constructor(later: (work: () => void) => void, idle: (work: () => void) => void = later) {
     this.later = later;
@@ -74,7 +74,8 @@ export class FlushScheduler {
   }
 
   /**
-   * Flushes `publisher` at the end of this turn. Publishers come before senders, because their flush adds senders.
+   * Flushes `publisher` at the end of this turn. Publishers are flushed before senders, because flushing a publisher
+   * adds senders.
    *
    * @internal
    */
@@ -93,8 +94,9 @@ export class FlushScheduler {
   }
 
   /**
-   * Schedules a flush, unless a flush is running. Values sent during a flush are flushed after other events. Otherwise
-   * a fast peer could keep the process from reading from all other peers.
+   * Schedules a flush, unless a flush is already scheduled or running, or a delivery is in progress, which ends with a
+   * flush. Values sent during a flush are flushed after the event loop has handled other events. Otherwise a fast peer
+   * could keep the process from reading from all other peers.
    */
   private schedule(): void {
     if (this.isExiting) this.flush();

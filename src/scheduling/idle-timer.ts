@@ -1,13 +1,13 @@
 import { asyncScheduler } from 'rxjs';
 import { Timer } from './timer.js';
 
-/** The activity of a connection, which an {@link IdleTimer} checks when it is due. */
+/** The activity of a connection. An {@link IdleTimer} checks it when the timer is due. */
 export interface Activity {
   /**
    * Returns a number that changes with each activity. An activity that calls `interrupt` need not change the number.
    */
   count(): number;
-  /** Returns whether the time without activity counts now. */
+  /** Returns whether time without activity counts toward the limit at this moment. */
   isListening(): boolean;
 }
 

@@ -26,7 +26,7 @@ export const processFlushScheduler: FlushScheduler = new FlushScheduler(
   },
 );
 
-/** Runs the deferred work at the end of the turn, after its promise and `nextTick` callbacks. */
+/** Runs the deferred work at the end of the turn, after the promise and `nextTick` callbacks of that turn. */
 function runDeferred(): void {
   const works = deferred;
   deferred = [];

@@ -10,8 +10,8 @@ const late = 20;
  * its own delay. This side could not react while the loop was busy (C23). If an extended timer is only slightly
  * late, it is not extended again. Otherwise an event loop that is always busy would postpone the timer forever.
  *
- * RxJS throws within `TestScheduler.run` if a timer is unsubscribed at the very moment when it is due. Such a timer
- * stays scheduled, but does nothing.
+ * Within `TestScheduler.run`, RxJS throws if a timer is unsubscribed at the very moment when it is due. So a timer that
+ * is stopped at that moment stays scheduled, but does nothing.
  */
 export class Timer implements Unsubscribable {
   private due = 0;

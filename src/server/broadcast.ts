@@ -19,7 +19,7 @@ const maxBatchBytes = 65_536;
 interface Member {
   readonly connection: SocketConnection<any, any>;
   readonly membership: Subscription;
-  /** The number of values that it has received, plus the number of values that were sent before it joined. */
+  /** The number of values that the member was given, plus the number that were sent before the member joined. */
   given: number;
 }
 
@@ -214,8 +214,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * Destroys the connection of every member, which drops the values that this connection has not sent yet, and removes
-   * all members. A connection that joins later is destroyed at once.
+   * Destroys the connection of every member, and removes all members. Values that these connections have not sent yet
+   * are dropped. A connection that joins later is destroyed at once.
    *
    * @param reason - the `cause` of the `ERR_CLOSED` that subscribers of the members' channels get
    * @example

@@ -15,8 +15,8 @@ import { Server } from './server.js';
  * previous server has closed (SO_REUSEADDR). Two servers can listen on the same host and port only if both set
  * `reusePort`.
  *
- * @typeParam In - the messages that its connections receive
- * @typeParam Out - the messages that they send
+ * @typeParam In - the messages that the server's connections receive
+ * @typeParam Out - the messages that the server's connections send
  * @param address - where to listen. The default host is loopback; port 0 selects a free port
  * @param options - see {@link ListenOptions}
  * @returns the server, a Flow of connections; it is not bound yet

@@ -41,7 +41,7 @@ export interface ServeOptions {
 
 /**
  * Serves each connection with a handler. It sends the values that the handler returns, closes the connection, and emits
- * how the connection ended. An error in a handler ends only its own connection.
+ * how the connection ended. An error in a handler ends only that handler's connection.
  *
  * `serve` also handles errors, and discards unread input. Apart from that, it is equivalent to:
  *

@@ -23,15 +23,15 @@ import { Acceptor } from './acceptor.js';
  * }).pipe(share());
  * ```
  *
- * It emits connections in the order in which they were accepted. Nothing is read from a connection before it is
+ * A server emits connections in the order in which they were accepted. Nothing is read from a connection before it is
  * emitted. The Flow completes after {@link Server.shutdown}. It fails with a `SocketError` if its address cannot be
  * bound; a new subscription tries again.
  *
  * When the last subscriber leaves, the listener is closed, the socket file is removed, and clients that have not been
  * emitted yet are reset. Emitted connections stay open.
  *
- * @typeParam In - the messages that its connections receive; `Buffer` by default, as without a codec
- * @typeParam Out - the messages that they send; bytes or text by default
+ * @typeParam In - the messages that the server's connections receive; `Buffer` by default, as without a codec
+ * @typeParam Out - the messages that the server's connections send; bytes or text by default
  * @backpressure while the server is held, up to `backlog` clients wait in the kernel's queue. If the listener cannot
  * stop accepting, up to `acceptQueue` clients wait in the process, and further clients are reset
  * @example
@@ -50,7 +50,7 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Emits the bound address, with the actual port. Subscribing to it does not bind the server.
+   * Emits the bound address, with the actual port. Subscribing to `listening` does not bind the server.
    *
    * @returns an Observable that emits the address when the server is bound, or at once if it already is. It completes
    * when the listener is closed, and never fails
@@ -81,7 +81,7 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   /**
    * Emits errors that do not end the server, so that you can log them:
    *
-   * - the error of each failed connection, as in the connection's `closed`;
+   * - the error of each failed connection, which is also the `error` in the connection's `closed`;
    * - the error of each client that was not accepted: `ERR_LIMIT_CONNECTIONS` (beyond `maxConnections` or
    *   `acceptQueue`), `ERR_TLS`, `ERR_PROXY_HEADER` or `ERR_TIMEOUT_HANDSHAKE`;
    * - the error of each handler that fails after its connection has already failed or ended;

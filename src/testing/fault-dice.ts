@@ -14,7 +14,7 @@ export class FaultDice {
     this.random = seededRandom(mixed);
   }
 
-  /** Returns a fixed number as it is. From a range, returns the minimum plus a random integer. */
+  /** If `range` is a number, returns that number. Otherwise, returns the minimum of the range plus a random integer. */
   draw(range: FaultRange): number {
     if (typeof range === 'number') return range;
     const [min, max] = range;

@@ -70,7 +70,7 @@ export interface Faults {
    */
   readonly lateFin?: FaultRange | undefined;
   /**
-   * The number of bytes that pass on a connection before both of its ends are reset.
+   * The number of bytes that pass through a connection before both of its ends are reset.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
@@ -84,8 +84,8 @@ export interface Faults {
    */
   readonly cutAfter?: FaultRange | undefined;
   /**
-   * The number of bytes, at least 1, that pass on all connections together before one of them is closed with a FIN. The
-   * connection that carries the last of these bytes is closed, and the count starts again.
+   * The number of bytes, at least 1, that pass through all connections together before one of them is closed with a
+   * FIN. The connection that carries the last of these bytes is closed, and the count starts again.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
@@ -131,7 +131,7 @@ export interface InjectedFault {
   readonly connection: number;
   /** The direction of the affected bytes. */
   readonly direction: FaultDirection;
-  /** The number of bytes that passed on this connection, in this direction, before the fault. */
+  /** The number of bytes that passed through this connection, in this direction, before the fault. */
   readonly at: number;
 }
 

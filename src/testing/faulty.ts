@@ -105,7 +105,8 @@ export interface Faulty {
  * ```
  *
  * With the same seed, a fault occurs at the same byte of the same connection in each run, even if the chunks differ.
- * The exception is `cutEvery`: it counts the bytes of all connections, so its faults depend on how they interleave.
+ * The exception is `cutEvery`: it counts the bytes of all connections together, so its faults depend on the order in
+ * which the bytes of the connections pass.
  *
  * The proxy starts to listen at once. It forwards a FIN as a FIN and a failure as a reset, after all bytes that precede
  * it. If the proxy cannot reach the target, it resets the accepted connection.

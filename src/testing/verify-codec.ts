@@ -39,8 +39,8 @@ export interface VerifyCodecOptions {
   /**
    * Compares a decoded message with the value that was encoded (D2).
    *
-   * @defaultValue `undefined`: a deep and strict comparison with two exceptions. Bytes also equal the same bytes of a
-   * different class, and the text that they encode in UTF-8. An object without a prototype equals a plain object with
+   * @defaultValue `undefined`: a deep and strict comparison with two exceptions. Received bytes equal the same bytes of
+   * a different class, and the text that they encode in UTF-8. An object without a prototype equals a plain object with
    * the same members
    */
   readonly equals?: ((received: unknown, sent: unknown) => boolean) | undefined;
@@ -56,8 +56,8 @@ export interface VerifyCodecOptions {
  * Verifies that a codec decodes the values that it has encoded, however their bytes are split into chunks.
  *
  * `verifyCodec` encodes the values once. Then it decodes the stream in one piece, cut in two at each offset, byte by
- * byte, and in random chunks. It tries at most 1,000 offsets. In a long stream, it tries fewer (but at least
- * 16), so that these cuts decode about 16 MiB. Each time, `verifyCodec` is equivalent to:
+ * byte, and in random chunks. It tries at most 1,000 offsets. In a long stream, it tries fewer offsets (but at least
+ * 16), so that it decodes about 16 MiB for all of them together. Each time, `verifyCodec` is equivalent to:
  *
  * ```ts
  * for (const chunk of chunks) {

@@ -96,7 +96,7 @@ export interface ListenerOptions extends SocketOptions {
  * @see {@link ConnectOptions} for the defaults
  */
 export interface DialOptions extends SocketOptions {
-  /** The IP address to dial from. If `family` is also given, the address is of that family (K20). */
+  /** The IP address to dial from. If `family` is given, this address must belong to that family (K20). */
   readonly localAddress: string | undefined;
   /** The port to dial from; 0 lets the system choose. */
   readonly localPort: number;
@@ -260,7 +260,7 @@ export interface TransportSocket {
    * succeeded.
    */
   readonly tls: TlsInfo | undefined;
-  /** The number of bytes of the last write that the kernel has not taken; `Infinity` if it is unknown (C4). */
+  /** How many bytes of the last write the kernel has not taken yet; `Infinity` if that is unknown (C4). */
   readonly unsent: number;
   /**
    * Starts to read, and to report events. Called once.
@@ -306,7 +306,7 @@ export interface TransportSocket {
    * @param options - server options if the socket was accepted or `isServer` is true, otherwise client options
    * @returns a function that starts the handshake. The library calls this function at most once, after the kernel has
    * taken every write, and writes nothing more until `secured` is called. If the handshake fails, `onClose` reports the
-   * error. It is also an error if the socket has read unencrypted bytes that it has not reported
+   * error. The handshake also fails if the socket has read unencrypted bytes that it has not reported
    * @throws `ERR_OPTION_INVALID` for options that can never work
    * @example
    * ```ts
@@ -324,7 +324,7 @@ export interface TransportSocket {
   readonly controls?: SocketControls | undefined;
 }
 
-/** The settings of a `net.Socket`, for a stream that replaces one (I2). */
+/** The settings of a `net.Socket`. A stream that replaces a `net.Socket` passes them on (I2). */
 export interface SocketControls {
   ref(): void;
   unref(): void;

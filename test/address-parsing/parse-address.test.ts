@@ -194,7 +194,7 @@ describe('parseAddress', () => {
     ['fd:x', 'fd'],
     ['fd:-1', 'fd'],
     ['fd:99999999999', 'fd'],
-  ])('A5: refuses %o and names its %s', (input, option) => {
+  ])('A5: refuses %o, and the error names its %s', (input, option) => {
     refused(input, option, '');
   });
 
@@ -213,7 +213,7 @@ describe('parseAddress', () => {
     ['unix:/a%00', 'path'],
     ['file:///a', 'address'],
     ['http://h:80', 'address'],
-  ])('A5: refuses the URL %o and names its %s', (input, option) => {
+  ])('A5: refuses the URL %o, and the error names its %s', (input, option) => {
     refused(new URL(input), option, '');
   });
 
@@ -253,7 +253,7 @@ describe('parseAddress', () => {
     [{ fd: 1.5 }, 'fd'],
     [{ path: 7 }, 'path'],
     [{ path: ['/a'] }, 'path'],
-  ])('A5: refuses the object %o and names its %s', (input, option) => {
+  ])('A5: refuses the object %o, and the error names its %s', (input, option) => {
     refused(input, option, '');
   });
 
@@ -287,7 +287,7 @@ describe('parseAddress', () => {
     [{ transport: 'tcp', host: 'h', port: 0 }, 'port'],
     [{ transport: 'fd', fd: 3 }, 'fd'],
     [{ transport: 'unix', path: '' }, 'path'],
-  ])('A5: the address %o is refused for connect', (address, option) => {
+  ])('A5: connect refuses the address %o', (address, option) => {
     const { code, message } = refusal(() => {
       assertDialable(address);
     });
@@ -295,7 +295,7 @@ describe('parseAddress', () => {
     expect(message.startsWith(`${option} `)).toBe(true);
   });
 
-  it.each(['tcp://h:1', 'unix:/a', 'unix:@a', 'memory:a'])('A5: the address %s is accepted for connect', (input) => {
+  it.each(['tcp://h:1', 'unix:/a', 'unix:@a', 'memory:a'])('A5: connect accepts the address %s', (input) => {
     assertDialable(parseAddress(input));
   });
 });

@@ -80,7 +80,7 @@ describe('lookupService', () => {
     expect(lookupService('www', join(folder, 'services'))).toBe(80);
   });
 
-  it('A3: fails with ERR_ADDRESS_INVALID for an unknown service, and names the service and the file', () => {
+  it('A3: fails with ERR_ADDRESS_INVALID for an unknown service; the error names the service and the file', () => {
     const file = join(folder, 'services');
     expect(() => lookupService('gopher', file)).toThrow(
       expect.objectContaining({
@@ -90,7 +90,7 @@ describe('lookupService', () => {
     );
   });
 
-  it('A3: fails with ERR_ADDRESS_INVALID for a missing file, and names the file and the cause', () => {
+  it('A3: fails with ERR_ADDRESS_INVALID for a missing file; the error names the file and has a cause', () => {
     const file = join(folder, 'missing');
     expect(() => lookupService('http', file)).toThrow(
       expect.objectContaining({

@@ -44,7 +44,7 @@ describe.each(['tcp', 'unix'])('allocations per message over %s', (transport) =>
   // Work that is done once per chunk or turn adds only a fraction per message. `node` limits what Node allocates. With
   // `bytes`, every message is a chunk and a turn, and what Node allocates differs between its versions.
   it.each([
-    // The line.
+    // Per message, these objects: the line.
     { work: 'receive', own: 1, buffers: 0, node: 2, messages: 2_000 },
     // The line with its ending, and a share of the joined text of the turn.
     { work: 'send', own: 2, buffers: 0, node: 2, messages: 2_000 },

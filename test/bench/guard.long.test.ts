@@ -9,8 +9,9 @@ import { spread } from '../../bench/statistics.js';
 import '../support/leaks.js';
 import { freshFolder } from '../support/transport/places.js';
 
-// Ratios of processor time within one run. Machines differ: over unix sockets one measured more than 3, another 2 to
-// 2.8. The limits are low enough for both, so a test fails only if something has become about twice as expensive.
+// The tests check ratios of processor times within one run. Machines differ: over unix sockets, one machine measured
+// more than 3, another machine 2 to 2.8. The limits are low enough for both, so a test fails only if something has
+// become about twice as expensive.
 
 let workshop: Workshop;
 

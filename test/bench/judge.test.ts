@@ -10,7 +10,7 @@ import '../support/leaks.js';
 const always = (growth: number) => ({ from: 1, to: 10, growth: spread([growth]) });
 
 describe('the judgement of how cost grows', () => {
-  it('compares each point with the largest point of at most a tenth of its size, and skips size 0', () => {
+  it('compares each point with the largest point that is at most a tenth of its size, and skips size 0', () => {
     const steps = stepsOf([0, 1, 5, 10, 90, 100].map((n) => ({ n, costs: [n + 1] })));
     expect(steps.map(({ from, to }) => [from, to])).toEqual([
       [1, 10],
@@ -19,7 +19,7 @@ describe('the judgement of how cost grows', () => {
     ]);
   });
 
-  it('rates linear cost as 1, quadratic cost as the growth of the size, and a fixed cost as less than 1', () => {
+  it('for a tenfold size, rates linear cost as 1, quadratic cost as 10, and a fixed cost as 0.1', () => {
     const growthOf = (cost: (n: number) => number) =>
       stepsOf([10, 100, 1_000].map((n) => ({ n, costs: [cost(n)] }))).map(({ growth }) => growth.median);
     expect(growthOf((n) => 3 * n)).toEqual([1, 1]);
@@ -35,13 +35,13 @@ describe('the judgement of how cost grows', () => {
     expect(step?.growth).toEqual({ median: 1, least: 1, greatest: 1.3 });
   });
 
-  it('counts a median of up to 1.2 as linear', () => {
+  it('counts a step as linear if the median of its growth is at most 1.2', () => {
     expect(judge(always(1.2), [])).toBe('yes');
     expect(judge(always(1.21), [])).toBe('no');
     expect(judge({ from: 1, to: 10, growth: spread([1, 1.1, 9]) }, [])).toBe('yes');
   });
 
-  it('excuses a nonlinear row if a compared server is not linear either and ours is hardly worse', () => {
+  it('if a simpler server is not linear either and ours is hardly worse, the verdict names that server', () => {
     const others = (tuned: number, limit = 1) => [
       { title: 'node:net', step: always(tuned) },
       { title: 'C', step: always(limit) },
@@ -99,7 +99,7 @@ describe('the targets of the benchmark', () => {
   });
   const verdicts = (found: Found) => targetsOf(found).map(({ to, target, reached }) => [to, target, reached]);
 
-  it('compare pipelined lines with plain, Effect and the limit, each by the median of its ratios', () => {
+  it('compare pipelined lines with each of three servers, by the median of the ratios', () => {
     const against = { effect: spread([2, 2.6, 2.7]), limit: spread([0.2, 0.29, 0.4]) };
     expect(verdicts(foundWith({ 'rxjs-sockets': { figure, ratio: spread([12, 12, 13]), against } }))).toEqual([
       ['plain', 12, true],
@@ -108,7 +108,7 @@ describe('the targets of the benchmark', () => {
     ]);
   });
 
-  it('are missed by a server that failed, and not judged if the other server was not measured', () => {
+  it('are missed if our server failed, and are not judged if the server to compare with was not measured', () => {
     expect(verdicts(foundWith({ 'rxjs-sockets': { failed: 'a byte' } })).map(([, , reached]) => reached)).toEqual([
       false,
       false,
@@ -121,7 +121,7 @@ describe('the targets of the benchmark', () => {
     ]);
   });
 
-  it('are reached by values below them if less is better', () => {
+  it('are reached by a ratio below the target, if less is better', () => {
     const found = {
       ...foundWith({ 'rxjs-sockets': { figure, ratio: spread([0.9]) } }),
       better: 'less',

@@ -266,7 +266,7 @@ describe('the queue of received bytes', () => {
     expect(copied).toBeLessThan(2 * queue.length);
   });
 
-  it('D1: copies in linear time for a reader that peeks at more and more of many chunks', () => {
+  it('D1: copies in linear time for a reader that peeks at a longer and longer part of many chunks', () => {
     const queue = new ChunkQueue();
     for (let round = 0; round < 64; round++) queue.push(Buffer.alloc(16_384));
     const copied = copiedIn(() => {

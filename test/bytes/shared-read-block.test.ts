@@ -55,7 +55,7 @@ class Peer {
 const pattern = Uint8Array.from({ length: readBlock.length + 127 }, (_, at) => at % 127);
 
 describe('sending memory that was borrowed from the read block', () => {
-  it('C1: sends the bytes as they were at the call, even if the block is overwritten before the write', () => {
+  it('C1: sends the bytes as they were when they were added, even if the block is overwritten before the write', () => {
     fc.assert(
       fc.property(fc.array(delivery, { maxLength: 8 }), (deliveries) => {
         const buffer = new WriteBuffer();

@@ -132,7 +132,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     client.resume();
   });
 
-  it('K6: a failure of the client fails both sides and is reported', async () => {
+  it('K6: a failure of the client fails the relay and the other side, and `closed` of both sides reports it', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to);
     server.resume();
     // Over a unix socket, the server sees an end instead of a reset, because no input is left unread (C20).
@@ -159,7 +159,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     await over;
   });
 
-  it('K6: a local destroy of one side fails the other side and is reported, even if a direction has already ended', async () => {
+  it('K6: a local destroy of one side fails the relay and the other side, even if a direction has already ended', async () => {
     for (const ended of ['none', 'client', 'server'] as const) {
       const { client, server, front, back, relayed } = await proxy(from, to);
       client.on('close', () => undefined);
@@ -178,7 +178,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     }
   });
 
-  it('K6: without halfOpen, everything that the server sent before its end arrives', async () => {
+  it('K6: without halfOpen, everything that the server sent before its end arrives at the client', async () => {
     // The server ends while the client is still sending, and the client is slow to read.
     const { client, server, front, back, relayed } = await proxy(from, to, { halfOpen: false });
     client.pause();
@@ -197,7 +197,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(await Promise.all([outcome(front), outcome(back)])).toEqual(['finished', 'finished']);
   });
 
-  it('K6: a client that reads only after sending everything gets the early reply', async () => {
+  it('K6: a client that begins to read only after it has sent everything gets the whole reply', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to, { halfOpen: false });
     client.pause();
     server.resume();
@@ -271,7 +271,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
   });
 });
 
-describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to a client of %s', (_name, place) => {
+describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to a client over %s', (_name, place) => {
   async function proxyServer(upstream: Address, options: ConnectOptions = {}) {
     const errors: unknown[] = [];
     const clients: Client[] = [];
@@ -319,7 +319,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to
     expect(errors).toEqual([]);
   });
 
-  it('K6: a server that cannot be reached fails the relay, and ends the other side', async () => {
+  it('K6: if the server cannot be reached, the relay fails, and the other side ends', async () => {
     const { address: dead, subscription } = await serverAt(place, () => undefined);
     subscription.unsubscribe();
     const { address, errors } = await proxyServer(dead);

@@ -42,7 +42,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('F6: takes any Observable, and returns a Flow only for a Flow', async () => {
+  it('F6: takes any Observable, and returns a Flow only if it is applied to a Flow', async () => {
     const { near, far } = await pair();
     const derived = of('x', 'y').pipe(sendTo(near.data));
     expect(derived).not.toBeInstanceOf(Flow);
@@ -52,7 +52,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('F6: derives a Flow that can be held, and that holds the origin', async () => {
+  it('F6: returns a Flow, and holding that Flow holds the origin', async () => {
     const { near, far } = await pair();
     const source = new SourceFlow('a');
     const derived = source.pipe(sendTo(near.data));
@@ -91,7 +91,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('C8: an error from the source is passed on and fails the connection with ERR_HANDLER', async () => {
+  it('C8: if the source fails, sendTo fails with its error, and the connection fails with ERR_HANDLER', async () => {
     const sources: Observable<string>[] = [SourceFlow.failing('bad', 'a'), throwError(() => new Error('bad'))];
     for (const failing of sources) {
       const { near, far } = await pair();
@@ -121,7 +121,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('C5: if the channel ends first, sendTo fails with ERR_CLOSED, stops the source and releases it', async () => {
+  it('C5: if the channel ends before the source, sendTo fails with ERR_CLOSED, stops the source and releases it', async () => {
     const { near, far } = await pair();
     const source = new SourceFlow('a');
     const recording = new Recording(source.pipe(sendTo(near.data)));
@@ -152,7 +152,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
   it.each<[string, (bad: string) => Parameters<Connection<string, string>['data']['sendFrom']>[0]]>([
     ['an iterable', endless],
     ['an Observable', (bad) => range(0, Infinity).pipe(map(() => bad))],
-  ])('C5: stops %s that never ends, when one of its values ends the channel', async (_what, make) => {
+  ])('C5: if a value ends the channel, sendFrom stops %s that never ends', async (_what, make) => {
     const { near, far } = await pair();
     far.data.subscribe({ error: () => undefined });
     const sending = lastValueFrom(near.data.sendFrom(make('a line\nwith a line end')), { defaultValue: 'complete' });

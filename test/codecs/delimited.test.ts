@@ -21,8 +21,7 @@ function model(stream: Buffer, delimiter: Buffer, maxLength: number): [Buffer[],
     messages.push(rest.subarray(0, end));
     rest = rest.subarray(end + delimiter.length);
   }
-  // The rest may end with a part of the delimiter. `shortest` is the least length of the unfinished
-  // message.
+  // The rest may end with a part of the delimiter. `shortest` is the least length of the unfinished message.
   let shortest = Math.max(0, rest.length - delimiter.length + 1);
   while (!delimiter.subarray(0, rest.length - shortest).equals(rest.subarray(shortest))) shortest++;
   if (shortest > maxLength) return [messages, 'ERR_FRAME_TOO_LONG'];
@@ -62,7 +61,7 @@ describe('the delimited codec', () => {
   it.each(overlapping)('D1: obeys the codec rules with a delimiter that overlaps itself: %o', (delimiter) => {
     const half = delimiter.slice(0, delimiter.length / 2);
     const values = ['', 'x', `${half}x`, Buffer.from('xyz'), 'x'.repeat(1_500)];
-    // Prefixes of the delimiter that no message may end with: the delimiter after it would be found too early.
+    // No message may end with one of these prefixes of the delimiter. The decoder would find the delimiter too early.
     const early = Array.from({ length: delimiter.length }, (_, index) => delimiter.slice(0, index + 1)).filter(
       (begun) => (begun + delimiter).indexOf(delimiter) < begun.length && isWellFormed(begun),
     );
@@ -126,7 +125,7 @@ describe('the delimited codec', () => {
     ['four bytes', '\r\n\r\n'],
     ['a hundred bytes', `${'a'.repeat(99)}b`],
     ['255 bytes, all the same', 'a'.repeat(255)],
-  ])('D1: examines a byte of a long message at most once per byte of the delimiter: %s', (_, delimiter) => {
+  ])('D1: with a delimiter of n bytes, examines each byte at most n + 4 times: %s', (_, delimiter) => {
     const codec = delimited(delimiter, { maxLength: 100_000 });
     // The worst case is a message with many partial delimiters.
     const begun = 'a'.repeat(Math.max(1, delimiter.length - 1));
@@ -140,7 +139,7 @@ describe('the delimited codec', () => {
     }
   });
 
-  it('C13: takes off exactly the bytes of a message, and another view can continue after it', () => {
+  it('C13: takes exactly the bytes of a message off the queue, so that another view can continue after it', () => {
     const queue = new ChunkQueue();
     const first = delimited('--').decoder();
     const second = delimited('|').decoder();
@@ -157,7 +156,7 @@ describe('the delimited codec', () => {
     expect(queue.length).toBe(0);
   });
 
-  it('C13: decodes correctly when views take turns, whatever each view has searched before', () => {
+  it('C13: when views with different delimiters take turns, each view decodes correctly', () => {
     const turns = fc.array(fc.nat(2), { minLength: 1, maxLength: 40 });
     fc.assert(
       fc.property(dense(0, 60), dense(1, 3), dense(1, 3), chunkSizes(), turns, (stream, one, other, sizes, turns) => {
@@ -203,7 +202,7 @@ describe('the limits of the delimited codec', () => {
     ['', 'xxx\r\r', '\r\n'],
     ['ok\r\n', 'xxxxx\r\n', '\r\n'],
     ['', 'abxx', 'ab\0'],
-  ])('D3: after %o, a frame fails as soon as it is certainly over maxLength: %o with %o', (before, bad, delimiter) => {
+  ])('D3: after %o, %o with the delimiter %o fails as soon as it is certainly too long', (before, bad, delimiter) => {
     const codec = delimited(delimiter, { maxLength: 3 });
     const expected = [before === '' ? [] : ['ok'], 'ERR_FRAME_TOO_LONG'];
     for (const size of [1, 2, 3, 100]) {
@@ -261,7 +260,7 @@ describe('the limits of the delimited codec', () => {
     ['neither bytes nor text', '|', 7, 'ERR_FRAME_INVALID'],
     ['more bytes than maxLength', '|', 'ééé', 'ERR_FRAME_TOO_LONG'],
     ['more bytes than maxLength, as bytes', '|', Buffer.alloc(6), 'ERR_FRAME_TOO_LONG'],
-  ])('D5: nothing is written of a value with %s', (_, delimiter, value, code) => {
+  ])('D5: a value with %s is refused, and nothing of it is written', (_, delimiter, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = delimited(delimiter, { maxLength: 5 }).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);

@@ -78,7 +78,7 @@ describe('the fixedLength codec', () => {
     ['that is empty', '', 'ERR_FRAME_INVALID'],
     ['with a lone surrogate', '\udc00', 'ERR_FRAME_INVALID'],
     ['that is neither bytes nor text', [1, 2, 3], 'ERR_FRAME_INVALID'],
-  ])('D5: writes nothing of a value %s', (_, value, code) => {
+  ])('D5: refuses a value %s, and writes nothing of it', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = fixedLength(3).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);

@@ -46,7 +46,7 @@ const stream = (): fc.Arbitrary<Buffer> =>
 const tested = new Set(all.map(([name]) => name.replace(/,.*/, '')));
 
 describe('each codec, given hostile bytes,', () => {
-  it('is in the list of tested codecs', () => {
+  it('is tested in this file', () => {
     const made = Object.entries(codecs).filter(([, value]) => typeof value === 'function');
     expect(made.map(([name]) => name).sort()).toStrictEqual([...tested].sort());
   });
@@ -102,7 +102,7 @@ describe('each codec, given hostile bytes,', () => {
     );
   });
 
-  it.each(all)('C13: takes no bytes off while a message is incomplete: %s', (_, codec) => {
+  it.each(all)('C13: takes no bytes off the queue while a message is incomplete: %s', (_, codec) => {
     fc.assert(
       fc.property(stream(), (stream) => {
         const decoder: Decoder<unknown> = codec.decoder();

@@ -141,7 +141,7 @@ describe('the jsonLines codec', () => {
     );
   });
 
-  it('D2: encodes a value as JSON without line ends inside, and adds one at the end', () => {
+  it('D2: encodes a value as JSON that contains no line end, and adds a line end', () => {
     expect(encodeOne(jsonLines(), { a: 'é\n', b: [1, null] }).toString()).toBe('{"a":"é\\n","b":[1,null]}\n');
     expect(read('{"a":1}\n[2]\r\n"3"\n').messages).toStrictEqual([{ a: 1 }, [2], '3']);
   });
@@ -158,7 +158,7 @@ describe('the jsonLines codec', () => {
     expect(queue.examined / stream.length).toBeLessThan(4);
   });
 
-  it('C13: takes off exactly the bytes of a line', () => {
+  it('C13: takes exactly the bytes of a line off the queue', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('{"a":1}\n[2]\nrest'));
     const decoder = jsonLines().decoder();
@@ -190,7 +190,7 @@ describe('the limits of the jsonLines codec', () => {
     ['nesting of 20,000', nestedText(20_000), 'ERR_FRAME_INVALID'],
     ['nesting of 20,000 that is never closed', '['.repeat(20_000), 'ERR_FRAME_INVALID'],
     ['objects nested 10,000 deep', `${'{"":'.repeat(10_000)}1${'}'.repeat(10_000)}`, 'ERR_FRAME_INVALID'],
-  ])('D3: %s fails after the lines before it, for every chunking', (_, bad, code) => {
+  ])('D3: the lines before %s are emitted, then decoding fails, for every chunking', (_, bad, code) => {
     const stream = Buffer.concat([Buffer.from('1\n"ok"\n'), Buffer.from(bad as string), Buffer.from('\n2\n')]);
     for (const size of [1, 2, 5, 1_448, 100_000]) {
       const received = receive(jsonLines(), chunksOf(stream, [size]));
@@ -206,7 +206,7 @@ describe('the limits of the jsonLines codec', () => {
     expect(error.cause).toBeInstanceOf(SyntaxError);
   });
 
-  it('D3: JSON nested 1,000 deep is accepted; brackets in text or next to each other do not count', () => {
+  it('D3: JSON may be nested 1,000 deep; brackets in text, or side by side, do not add to the depth', () => {
     const flat = Array.from({ length: 1_100 }, () => [{}]);
     const texts = ['["{['.repeat(1_000), '\\'.repeat(3_001) + '"[', '[\\"'.repeat(900), ['\\', '['.repeat(1_500), '"']];
     for (const value of [JSON.parse(nestedText(1_000)), flat, ...texts, [flat, texts, { '[{"\\': flat }]]) {
@@ -224,7 +224,7 @@ describe('the limits of the jsonLines codec', () => {
     expect(refusal(() => encodeOne(jsonLines(options), nested(200_000))).code).toBe('ERR_FRAME_INVALID');
   });
 
-  it('D4: a last line without a line end is truncated, even if it is valid JSON', () => {
+  it('D4: a last line without a line end fails with ERR_FRAME_TRUNCATED, even if it is valid JSON', () => {
     for (const text of ['{"a":1}', '12', 'null', '"a"', '{', ' ', '\r', 'nonsense', '{"__proto__":1}']) {
       expect(read(text), text).toMatchObject({ messages: [], error: 'ERR_FRAME_TRUNCATED' });
     }
@@ -245,7 +245,7 @@ describe('the limits of the jsonLines codec', () => {
     ['nesting of 20,000', nested(20_000), 'ERR_FRAME_INVALID'],
     ['more bytes than maxLength', 'ééééé', 'ERR_FRAME_TOO_LONG'],
     ['more bytes than maxLength by its quotes', 'x'.repeat(9), 'ERR_FRAME_TOO_LONG'],
-  ])('D5: nothing is written of %s', (_, value, code) => {
+  ])('D5: nothing is written if the value is %s', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = jsonLines({ maxLength: 10 }).encoder();
     expect(refusal(() => encoder.encode(value, { bytes: never, text: never, uint: never })).code).toBe(code);
@@ -337,7 +337,7 @@ describe('a name that could change a prototype, in jsonLines,', () => {
     expect(encodeOne(jsonLines(), JSON.parse(text)).toString()).toBe(`${JSON.stringify(JSON.parse(text))}\n`);
   });
 
-  it('D6: is refused in every place and spelling, and nothing else is', () => {
+  it('D6: is refused in every place and spelling, and nothing else is refused', () => {
     const spelled = fc
       .tuple(...Array.from('__proto__', (character) => fc.constantFrom(character, character, escaped(character))))
       .map((characters) => `"${characters.join('')}"`);
@@ -375,7 +375,7 @@ describe('a name that could change a prototype, in jsonLines,', () => {
     expect(refused).toBeGreaterThan(100);
   });
 
-  it('D6: never changes a prototype, and decoded objects have the usual one', () => {
+  it('D6: never changes a prototype, and decoded objects have the usual prototype', () => {
     const [value] = read('{"constructor":{"prototype":{"polluted":1}}}\n').messages as [object];
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
     expect('polluted' in {}).toBe(false);

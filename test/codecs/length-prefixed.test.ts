@@ -72,7 +72,7 @@ describe('the lengthPrefixed codec', () => {
     expect(messages[1]?.buffer).not.toBe(chunk.buffer);
   });
 
-  it('C13: takes off exactly the bytes of a message, and none of an unfinished message', () => {
+  it('C13: takes exactly the bytes of a message off the queue, and none of an unfinished message', () => {
     const queue = new ChunkQueue();
     const decoder = lengthPrefixed({ bytes: 2 }).decoder();
     queue.push(Buffer.from([0, 1, 97, 0]));
@@ -113,7 +113,7 @@ describe('the limits of the lengthPrefixed codec', () => {
     ['little-endian', { endian: 'little', maxLength: 255 }, [0, 1, 0, 0]],
     ['in two bytes', { bytes: 2, maxLength: 0xfffe }, [0xff, 0xff]],
     ['in one byte', { bytes: 1, maxLength: 1 }, [2]],
-  ])('D3: a header that announces too much fails after the messages before it: %s', (_, options, header) => {
+  ])('D3: emits the messages before a header that announces too much, then fails: %s', (_, options, header) => {
     const codec = lengthPrefixed(options);
     const stream = Buffer.concat([encodeOne(codec, 'a'), Buffer.from(header)]);
     for (const size of [1, 2, 100]) {
@@ -152,7 +152,7 @@ describe('the limits of the lengthPrefixed codec', () => {
     ['with a lone surrogate', 'a\udc00', 'ERR_FRAME_INVALID'],
     ['that is neither bytes nor text', 7, 'ERR_FRAME_INVALID'],
     ['that is an array of numbers', [1, 2], 'ERR_FRAME_INVALID'],
-  ])('D5: nothing is written of a value %s', (_, value, code) => {
+  ])('D5: a value %s is refused, and nothing of it is written', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = lengthPrefixed({ maxLength: 10 }).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);

@@ -74,7 +74,7 @@ describe('the encoder of the lines codec', () => {
     ['more bytes than maxLength', { maxLength: 3 }, 'éé', 'ERR_FRAME_TOO_LONG'],
     ['more bytes than maxLength in latin1', { maxLength: 3, encoding: 'latin1' }, 'éééé', 'ERR_FRAME_TOO_LONG'],
     ['more than the default', {}, 'x'.repeat(65_537), 'ERR_FRAME_TOO_LONG'],
-  ])('D5: writes nothing of a value with %s', (_, options, value, code) => {
+  ])('D5: refuses a value with %s, and writes nothing of it', (_, options, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = lines(options).encoder();
     const error = refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never }));

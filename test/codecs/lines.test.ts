@@ -35,7 +35,7 @@ const bytewise = (bytes: Buffer): Buffer[] => chunksOf(bytes, [1]);
 const total = 262_144;
 
 describe('the decoder of the lines codec', () => {
-  it.each(['utf8', 'latin1'] as const)('D1: decodes as the model does, for every chunking, in %s', (encoding) => {
+  it.each(['utf8', 'latin1'] as const)('D1: in %s, decodes as the model does, for every chunking', (encoding) => {
     fc.assert(
       fc.property(lineBytes(), chunkSizes(), fc.constantFrom(5, 20, 1_023, 65_536), (bytes, sizes, maxLength) => {
         const received = receive(lines({ encoding, maxLength }), chunksOf(bytes, sizes));
@@ -80,7 +80,7 @@ describe('the decoder of the lines codec', () => {
     }
   });
 
-  it('D1: emits a line once its end has arrived, even if the line is as long as a decoded block', () => {
+  it('D1: emits a line once its end has arrived, even if the line is as long as a block that is decoded at once', () => {
     for (const length of [1_022, 1_023, 1_024, 1_025, 2_047, 2_048, 2_049, 16_383, 16_384, 16_385]) {
       const queue = new ChunkQueue();
       const decoder = lines().decoder();
@@ -128,7 +128,7 @@ describe('the decoder of the lines codec', () => {
     );
   });
 
-  it('C13: takes off exactly the bytes of a line', () => {
+  it('C13: takes exactly the bytes of a line off the queue', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('é\r\nab\nrest'));
     const decoder = lines().decoder();
@@ -138,7 +138,7 @@ describe('the decoder of the lines codec', () => {
     expect(queue.take(4).toString()).toBe('rest');
   });
 
-  it('C13: does not decode everything again for each line when views take turns', () => {
+  it('C13: when views take turns, decodes at most 1,024 bytes at a time', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('0123456789\n'.repeat(5_000)));
     const views = [lines().decoder(), lines().decoder()];
@@ -149,7 +149,7 @@ describe('the decoder of the lines codec', () => {
     expect(Math.max(...decoded)).toBeLessThanOrEqual(1_024);
   });
 
-  it('C13: decodes at most 16 KiB ahead, so a kept line keeps no more than 16 KiB in memory', () => {
+  it('C13: decodes at most 16 KiB ahead, so a line that the program keeps holds at most 16 KiB in memory', () => {
     const decoded = decodedIn(() => receive(lines(), whole('0123456789\n'.repeat(20_000))));
     expect(Math.max(...decoded)).toBeLessThanOrEqual(16_384);
     expect(decoded.length).toBeLessThan(20);
@@ -228,7 +228,7 @@ describe('the limits of the lines codec', () => {
     ['an overlong newline', [0xc0, 0x8a]],
     ['a surrogate', [0xed, 0xa0, 0x80]],
     ['a character beyond Unicode', [0xf4, 0x90, 0x80, 0x80]],
-  ])('D3: invalid UTF-8 fails after the lines before it, however it is split: %s', (_, bad) => {
+  ])('D3: the lines before invalid UTF-8 are emitted, then decoding fails, for every chunking: %s', (_, bad) => {
     const before = ['a', 'é€😀', 'x'.repeat(30)];
     const good = Buffer.from(before.map((value) => `${value}\n`).join(''));
     const stream = Buffer.concat([good, Buffer.from('y'), Buffer.from(bad), Buffer.from('\nafter\n')]);

@@ -91,7 +91,7 @@ const faults: readonly [string, Any, before: string, bad: string | Buffer, code:
   ['a length over the default', lengthPrefixed(), '\0\0\0\x02ok', Buffer.of(0, 0x10, 0, 1), 'ERR_FRAME_TOO_LONG'],
   ['a length over a maximum', lengthPrefixed({ bytes: 2, maxLength: 4 }), '\0\x02ok', '\0\x05', 'ERR_FRAME_TOO_LONG'],
   [
-    'a length over a maximum of one byte',
+    'a length of one byte over a maximum',
     lengthPrefixed({ bytes: 1, maxLength: 4 }),
     '\x02ok',
     '\x05',
@@ -126,13 +126,7 @@ const faults: readonly [string, Any, before: string, bad: string | Buffer, code:
   ['JSON of invalid UTF-8', jsonLines(), '"ok"\n', Buffer.of(0x22, 0xff, 0x22, 10), 'ERR_FRAME_INVALID'],
   ['JSON without end', jsonLines(), '"ok"\n', `"${'x'.repeat(65_538)}`, 'ERR_FRAME_TOO_LONG'],
   ['text of invalid UTF-8', text(), 'ok', Buffer.of(0xff), 'ERR_FRAME_INVALID'],
-  [
-    'a frame that a codec over another refuses',
-    mapCodec(lines(), JSON.parse, String),
-    '"ok"\n',
-    '{\n',
-    'ERR_FRAME_INVALID',
-  ],
+  ['a frame that mapCodec refuses', mapCodec(lines(), JSON.parse, String), '"ok"\n', '{\n', 'ERR_FRAME_INVALID'],
 ];
 
 describe.each([tcp, unix])('a server with hostile clients over $name', (place) => {
@@ -178,14 +172,14 @@ describe.each([tcp, unix])('a server with hostile clients over $name', (place) =
       'encode, passed to mapCodec, threw',
     ],
     [
-      'a codec of its own',
+      'a custom codec',
       (cause) => ({ decoder: () => ({ decode: thrower(cause) }), encoder: () => ({ encode: thrower(cause) }) }),
       "the frame can't be decoded:",
       "the value can't be encoded:",
     ],
   ];
 
-  it.each(throwing)('D3: names the error that is thrown inside %s', async (_, codecOf, begins) => {
+  it.each(throwing)('D3: if an exception is thrown inside %s, the error names it', async (_, codecOf, begins) => {
     for (const [cause, named] of reasons) {
       const { address, accepted, incidents } = await host(place, codecOf(cause));
       const raw = await rawClient(address);
@@ -200,7 +194,7 @@ describe.each([tcp, unix])('a server with hostile clients over $name', (place) =
   });
 
   it.each(throwing)(
-    'D5: names the error that is thrown inside %s while it sends',
+    'D5: if an exception is thrown inside %s while a value is sent, the error names it',
     async (_, codecOf, _decoding, begins) => {
       for (const [cause, named] of reasons) {
         const { address, accepted } = await host(place, codecOf(cause));
@@ -249,7 +243,7 @@ it.each<[string, Any, string | Buffer]>([
   ['2 GiB, which is allowed', lengthPrefixed({ maxLength: 2 ** 31 - 1 }), Buffer.of(0x7f, 0xff, 0xff, 0xff)],
   ['the maximum in digits', netstring(), '1048576:'],
   ['a fixed length', fixedLength(2 ** 31 - 1), 'a'],
-])('D3: a header with a large length allocates nothing: %s', async (_, codec, header) => {
+])('D3: nothing is allocated for a large length: %s', async (_, codec, header) => {
   const { address, accepted } = await host(tcp, codec);
   const sockets = await Promise.all(Array.from({ length: 200 }, () => rawClient(address)));
   const connections: Connection<unknown, never>[] = [];

@@ -104,8 +104,8 @@ describe('a codec made with mapCodec', () => {
     ['an error', thrown(new TypeError('no')), new TypeError('no')],
     ['an error of the library that is not about frames', thrown(new SocketError('ERR_CLOSED', 'no')), undefined],
     ['a value that is not an error', thrown('no'), 'no'],
-    ['nothing', thrown(undefined), undefined],
-  ])('D3: fails after the messages before it if decode throws %s', (_, fail, cause) => {
+    ['undefined', thrown(undefined), undefined],
+  ])('D3: if decode throws %s, emits the messages before the bad one, then fails', (_, fail, cause) => {
     const codec = mapCodec(lines(), (line) => (line === 'bad' ? fail(line) : line), same);
     for (const size of [1, 3, 100]) {
       const received = receive(codec, chunksOf(Buffer.from('a\nbad\nb\n'), [size]));
@@ -118,7 +118,7 @@ describe('a codec made with mapCodec', () => {
     if (cause !== undefined) expect(error.cause).toStrictEqual(cause);
   });
 
-  it('D3: names the error that decode or encode threw', () => {
+  it('D3: if decode or encode throws, the error message names what it threw', () => {
     const fail = thrown(new RangeError('no date: x'));
     const codec = mapCodec(lines(), fail, fail);
     const queue = new ChunkQueue();
@@ -134,7 +134,7 @@ describe('a codec made with mapCodec', () => {
     expect(refusal(() => end.decoder().end?.(queue)).message).toBe('decode, passed to mapCodec, threw "no"');
   });
 
-  it('D3: fails with the frame error code that decode or encode chose', () => {
+  it('D3: if decode or encode throws a SocketError with a frame code, fails with that error', () => {
     const tooLong = new SocketError('ERR_FRAME_TOO_LONG', 'more than I take');
     const codec = mapCodec(lines(), thrown(tooLong), thrown(tooLong));
     const queue = new ChunkQueue();
@@ -187,7 +187,7 @@ describe('a codec made with mapCodec', () => {
     }
   });
 
-  it('D1: calls the functions of a codec as methods', () => {
+  it('D1: calls `decoder` and `encoder` as methods of the codec', () => {
     class Shouting implements Codec<string> {
       private readonly inner = lines();
       decoder(): ReturnType<Codec<string>['decoder']> {

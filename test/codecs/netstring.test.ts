@@ -100,7 +100,7 @@ describe('the netstring codec', () => {
     expect(queue.examined / stream.length).toBeLessThan(12);
   });
 
-  it('C13: takes off exactly the bytes of a message, and none of an unfinished message', () => {
+  it('C13: takes exactly the bytes of a message off the queue, and none of an unfinished message', () => {
     const queue = new ChunkQueue();
     const decoder = netstring().decoder();
     queue.push(Buffer.from('1:a,2:b'));
@@ -146,7 +146,7 @@ describe('the limits of the netstring codec', () => {
     ['more digits than a number has', '9'.repeat(400), 'ERR_FRAME_TOO_LONG'],
     ['endless digits that begin with an allowed length', '1'.repeat(70_000), 'ERR_FRAME_TOO_LONG'],
     ['bytes that are not a netstring', 'GET / HTTP/1.1\r\n', 'ERR_FRAME_INVALID'],
-  ])('D3: %s fails after the messages before it, for every chunking', (_, bad, code) => {
+  ])('D3: the messages before a frame with %s are emitted, then decoding fails, for every chunking', (_, bad, code) => {
     const stream = Buffer.from(`2:ok,${bad}`);
     for (const size of [1, 2, 3, 5, 7, 100_000]) {
       expect(textsOf(receive(netstring(), chunksOf(stream, [size])))).toStrictEqual([['ok'], code]);
@@ -172,7 +172,7 @@ describe('the limits of the netstring codec', () => {
     }
   });
 
-  it('D3: the length in a header allocates nothing', () => {
+  it('D3: nothing is allocated for the length in a header', () => {
     const decoder = netstring({ maxLength: 2 ** 31 - 1 }).decoder();
     const queue = new ChunkQueue();
     const allocated = allocatedIn(() => {
@@ -209,7 +209,7 @@ describe('the limits of the netstring codec', () => {
     ['whose text is too long in UTF-8', 'éééééé', 'ERR_FRAME_TOO_LONG'],
     ['with a lone surrogate', 'a\udc00', 'ERR_FRAME_INVALID'],
     ['that is neither bytes nor text', 7, 'ERR_FRAME_INVALID'],
-  ])('D5: nothing is written of a value %s', (_, value, code) => {
+  ])('D5: a value %s is refused, and nothing of it is written', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = netstring({ maxLength: 10 }).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);

@@ -102,7 +102,7 @@ describe('the text codec', () => {
     expect(queue.length).toBe(0);
   });
 
-  it('D1: decodes each byte in latin1 to one character, for every chunking', () => {
+  it('D1: in latin1, decodes each byte to one character, for every chunking', () => {
     const bytes = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes));
     fc.assert(
       fc.property(bytes, chunkSizes(), (stream, sizes) => {
@@ -148,7 +148,7 @@ describe('the text codec', () => {
     ['a surrogate', [0xed, 0xa0]],
     ['a character over U+10FFFF', [0xf4, 0x90]],
     ['a character that another one interrupts', [0xe2, 0x82, 0x41]],
-  ])('D3: at %s, fails as soon as the bytes are certainly invalid, after the text before them', (_, bad) => {
+  ])('D3: at %s, emits the text before it, and fails as soon as the bytes are certainly invalid', (_, bad) => {
     for (const before of ['', 'a', '€'.repeat(3_000)]) {
       const stream = Buffer.concat([Buffer.from(before), Buffer.from(bad)]);
       expect(read([stream])).toStrictEqual([before, 'ERR_FRAME_INVALID']);
@@ -187,7 +187,7 @@ describe('the text codec', () => {
     ['bytes', 'utf8', Buffer.from('a')],
     ['a number', 'latin1', 7],
     ['undefined', 'utf8', undefined],
-  ])('D5: writes nothing of %s, in %s', (_, encoding, value) => {
+  ])('D5: refuses %s in %s, and writes nothing of it', (_, encoding, value) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = text(encoding).encoder();
     const error = refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never }));

@@ -148,7 +148,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
   });
 });
 
-/** How many clients wait in the kernel's listen queue of this TCP port. */
+/** How many clients wait in the listen queue of this TCP port. */
 function queued(address: Address): number {
   if (address.transport !== 'tcp') return -1;
   const row = readFileSync('/proc/net/tcp', 'utf8')

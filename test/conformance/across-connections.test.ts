@@ -44,7 +44,7 @@ const numbers = (bytes: Buffer): number[] =>
     .map((line) => parseInt(line, 10));
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('a client over %s', (_name, place) => {
-  it('K4: after the server ends cleanly, the client connects again and `data` continues', async () => {
+  it('K4: after the server ends the connection cleanly, the client connects again and `data` continues', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() }, (socket) => {
       socket.write('hello\n');
       socket.end();
@@ -81,7 +81,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(client.data.bufferedBytes).toBe(0);
   });
 
-  it('K12: after a reset, all values except the write in progress reach the next connection, once, in order', async () => {
+  it('K12: after a reset, all values queued after the write in progress reach the next connection, once and in order', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
     accepted[0]!.pause();
     const count = 6_000;
@@ -105,7 +105,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     accepted[1]!.end();
   });
 
-  it('K12: if the server sends its FIN in the middle of a value, no byte is sent twice', async () => {
+  it("K12: if the server's FIN arrives while the client is writing a value, no byte is sent twice", async () => {
     const { client, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
     accepted[0]!.pause();
     const count = 5_000;
@@ -139,7 +139,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect((await readBytes(accepted[1]!, 150)).length).toBe(150);
   });
 
-  it("K13: with `'drop'`, paced values wait for the next connection, and values passed to `next` are dropped", async () => {
+  it("K13: with `whileDisconnected: 'drop'`, paced values wait for the next connection, and values passed to `next` are dropped", async () => {
     const again = new Subject<void>();
     const options = { codec: lines(), whileDisconnected: 'drop', reconnect: { delay: () => again } } as const;
     const { client, states, accepted } = await dialling(place, options);
@@ -167,7 +167,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     writable.subscription.unsubscribe();
   });
 
-  it('K15: a client completed while disconnected sends its queued values and the FIN on the next connection, then ends', async () => {
+  it('K15: if `complete` is called while the client is disconnected, the next connection carries the queued values and the FIN, then the client ends', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() });
     accepted[0]!.end();
     accepted[0]!.resume();
@@ -183,7 +183,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(accepted).toHaveLength(2);
   });
 
-  it('K4: when a connection ends, its unfinished frame is discarded, and the decoder of a view starts anew', async () => {
+  it('K4: when a connection ends, its unfinished frame is discarded, and a view decodes the next connection from the first byte', async () => {
     let served = 0;
     const { client } = await dialling(place, {}, (socket) => {
       // If the client kept the unfinished frame, it would decode the bytes of the next connection wrongly.
@@ -285,7 +285,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(rest).toEqual(['rest of 1', '2a', '2b', 'rest of 2', '3a', '3b']);
   });
 
-  it('K14: a held client keeps at most the read-ahead limit, however often it reconnects', async () => {
+  it('K14: while its `data` is held, a client reads only a bounded number of bytes, however often it reconnects', async () => {
     const chunk = Buffer.alloc(50_000, 'z');
     const sizes: number[] = [];
     const { client, states, accepted } = await dialling(place, {}, (socket) => {
@@ -297,7 +297,8 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     await until(() => accepted.length === 2);
     await turns(500);
     for (const state of states.values) if (state.status === 'connected') sizes.push(state.connection.stats.bytesRead);
-    // At the limit the client stops reading. So it does not notice that its connection has ended, and does not redial.
+    // At the read-ahead limit the client stops reading. So it does not notice that its connection has ended, and does
+    // not redial.
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(65_536 * 3);
     expect(accepted.length).toBeLessThanOrEqual(3);
     const before = accepted.length;
@@ -307,7 +308,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(bytes).toBeGreaterThanOrEqual(before * chunk.length);
   });
 
-  it('K7: unsubscribing while the client waits or reconnects ends the client, and no further state is emitted', async () => {
+  it('K7: unsubscribing while the client is disconnected, waiting or connecting ends it, and no further state is emitted', async () => {
     for (const status of ['disconnected', 'waiting', 'connecting']) {
       const { client, states, accepted } = await dialling(place, { codec: lines() });
       accepted[0]!.end();
@@ -352,7 +353,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
 });
 
 describe('a client on a scripted kernel', () => {
-  it("K10: a client destroyed after the server's end drops the values queued for the next connection", async () => {
+  it("K10: a client that is destroyed after the server's FIN drops the values queued for the next connection", async () => {
     const { transport, sockets } = scriptedTransport();
     const client = connect<string, string>('memory:there', { transport, codec: lines(), reconnect: soon });
     const reader = record(client.data);

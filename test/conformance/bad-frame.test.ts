@@ -150,7 +150,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad fra
   });
 
   it.each([true, false])(
-    'D3: a stream that ends inside a frame ends the connection like a bad frame; halfOpen: %s',
+    'D3: if the stream ends inside a frame, the connection ends as after a bad frame; halfOpen: %s',
     async (halfOpen) => {
       const { address, outcomes, incidents } = await serving(place, forms[0]?.[1] as Handler, { halfOpen });
       const peer = await peerAt(place, address);
@@ -167,7 +167,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad fra
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'a bad frame from a plain peer on %s',
   (_name, place) => {
-    it('D3: after a bad frame, more than a megabyte that is queued for a slow peer is flushed', async () => {
+    it('D3: after a bad frame, more than a megabyte of queued output is still flushed to a slow peer', async () => {
       const long = 'x'.repeat(60_000);
       const server = listen<string, string>(await place.address(), {
         codec: lines(),
@@ -273,7 +273,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       if (place.name === 'tcp') expect(how).toBe('ECONNRESET');
     });
 
-    it('D3: of two bad frames, only the first is reported, and each subscriber gets its error once', async () => {
+    it('D3: of two bad frames, only the first is reported, and each subscriber gets that error once', async () => {
       const errors: unknown[] = [];
       const { address, outcomes } = await serving(place, ({ data, bytes }) => {
         bytes.subscribe({ error: (error: unknown) => errors.push(error) });
@@ -303,7 +303,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_FRAME_INVALID' } }]);
     });
 
-    it('D3: a reset by the peer while the handler still runs does not change the reported error', async () => {
+    it('D3: if the peer resets the connection after a bad frame, while the handler still runs, the reported error does not change', async () => {
       const { address, outcomes } = await serving(place, async ({ data }) => {
         data.subscribe({ error: () => undefined });
         await new Promise(() => undefined);

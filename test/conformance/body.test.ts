@@ -86,7 +86,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     });
   });
 
-  it('C26: a stream that ends right after a body ends cleanly', async () => {
+  it('C26: if the stream ends right after a body, the connection ends cleanly', async () => {
     const { near, peer } = await opened();
     const body = record(near.bytes.body(5));
     peer.write('01234');
@@ -123,7 +123,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
 });
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
-  'a body of a plain peer on %s',
+  'a body from a plain peer on %s',
   (_name, place) => {
     it('C26: chunks that a subscriber keeps do not change, although they are read into shared memory', async () => {
       const { near, raw } = await acceptedAt(place);
@@ -144,7 +144,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(Buffer.concat(kept).equals(sent)).toBe(true);
     });
 
-    it('C26: holding a body stops the reading, so that nothing beyond the read-ahead is buffered', async () => {
+    it('C26: while a body is held, reading stops, so that nothing beyond the read-ahead is buffered', async () => {
       const { near, raw } = await acceptedAt(place);
       const body = near.bytes.body(20_000_000);
       const hold = body.hold();
@@ -184,7 +184,7 @@ it.each([-1, 1.5, NaN, Infinity, '5', undefined, null])('C26: a size of %s is re
   expect(refusal(() => near.bytes.body(size as number))).toMatchObject({ code: 'ERR_OPTION_INVALID' });
 });
 
-it('C26: a channel with a codec has no body', async () => {
+it('C26: calling `body` on a channel with a codec throws ERR_OPTION_INVALID', async () => {
   const { near } = await acceptedAt<string, string>(tcp, { codec: lines() });
   expect(refusal(() => near.data.body(5))).toMatchObject({ code: 'ERR_OPTION_INVALID' });
 });

@@ -65,7 +65,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     }
   });
 
-  it('B5: a connection that joins after `complete` is completed, and one that joins after `error` is destroyed', async () => {
+  it('B5: joining after `complete` completes the connection, and joining after `error` destroys it', async () => {
     const { near, peers } = await members(place, 2);
     const done = new Broadcast();
     done.complete();

@@ -189,7 +189,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     const value = 'x'.repeat(10_000);
     let sent = 0;
     let most = 0;
-    // Each round ends when the others have sent everything. So the slow member must not delay them.
+    // Each round ends when the other members have sent everything. So the test hangs if the slow member delays them.
     while (news.size === 4) {
       news.next(value);
       sent += value.length;

@@ -127,7 +127,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect([near.data.bufferedBytes, near.data.dropped]).toEqual([400, 5]);
   });
 
-  it('C4: no sequence of values exceeds maxBuffered plus one value', async () => {
+  it('C4: whatever values are sent, bufferedBytes never exceeds maxBuffered plus one value', async () => {
     const { near, socket } = await scripted({ maxBuffered: 1_000, overflow: 'drop' });
     socket.eager = false;
     let seed = 1;
@@ -185,7 +185,7 @@ describe.each(places)('buffered values, over $name', (place) => {
     do {
       fill(near.data, 101_000);
       await turns(3);
-      // In memory, a timer reports that bytes were taken. This timer is set later, so it fires after that one.
+      // In memory, a timer tells the writer that bytes were taken. The timer below is set later, so it fires later.
       await new Promise((resolve) => setTimeout(resolve, 2));
     } while (changes.values.at(-1) === true);
     const before = changes.values.length;

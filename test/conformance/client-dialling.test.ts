@@ -104,7 +104,7 @@ describe.each(named([tcp, memory()]))('a client of a listener with a full queue 
     expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
   });
 
-  it('K7: an attempt that takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {
+  it('K16: an attempt that takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {
     const { address } = await fullServer(place);
     const client = connect(address, { ...place.options, connectTimeout: 50 });
     const recording = new Recording(client);
@@ -123,7 +123,7 @@ describe('a client in virtual time', () => {
   const letters = (client: Observable<ConnectionState>): Observable<string> =>
     client.pipe(map((state) => (state.status === 'disconnected' && state.error ? state.error.code : state.status)));
 
-  it('K7: `connectTimeout` aborts an attempt after exactly that time', () => {
+  it('K16: an attempt is aborted after exactly `connectTimeout` milliseconds', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const server = listen('memory:full', { transport, backlog: 1, claimTimeout: 0 });
@@ -138,7 +138,7 @@ describe('a client in virtual time', () => {
     });
   });
 
-  it('K7: `connectTimeout` is 10 seconds by default, and 0 disables it', () => {
+  it('K16: `connectTimeout` is 10 seconds by default, and 0 disables it', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const server = listen('memory:full', { transport, backlog: 1, claimTimeout: 0 });
@@ -155,7 +155,7 @@ describe('a client in virtual time', () => {
     });
   });
 
-  it('K7: `connectTimeout` does not end a connection that opens in time', () => {
+  it('K16: `connectTimeout` does not end a connection that opens in time', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       listen('memory:open', { transport, claimTimeout: 0 }).subscribe();
@@ -175,7 +175,7 @@ describe('a client in virtual time', () => {
 });
 
 describe.each(named(realPlaces))('unsubscribing from a client over %s during the TLS handshake', (_name, place) => {
-  it('K7: leaves no socket and no pending promise behind, and emits no further state', async () => {
+  it('K7: unsubscribing leaves no socket and no pending promise behind, and no further state is emitted', async () => {
     // The server accepts and sends nothing, so the handshake does not finish.
     const { address, accepted } = await rawAccepting(place);
     const client = connect(address, { tls: { servername: 'localhost' } });

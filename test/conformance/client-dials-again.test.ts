@@ -83,7 +83,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 2);
   });
 
-  it('D3: the states of the client end with the error of a frame that cannot be decoded', async () => {
+  it('D3: after a frame that cannot be decoded, the states of the client end with the same error as `data`', async () => {
     const { address } = await accepting(place, (connection) => {
       discard(connection);
       connection.bytes.next('too long for it\n');
@@ -109,7 +109,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await received).toEqual(['in between', 'too', 'second']);
   });
 
-  it('K8: a half-open connection is closed when the client is subscribed to again', async () => {
+  it('K8: subscribing to a client again closes its old, half-open connection', async () => {
     const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
     const client = dial(address, { halfOpen: true });
     expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
@@ -140,7 +140,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(accepted).toHaveLength(6);
   });
 
-  it('K8: a client can be subscribed to again during its `disconnected` state', async () => {
+  it('K8: you can subscribe to a client again while it reports the state `disconnected`', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     let second: Recording<ConnectionState> | undefined;
@@ -203,7 +203,7 @@ describe.each(named(realPlaces))('a client of a plain server on %s', (_name, pla
     second.unsubscribe();
   });
 
-  it('F1: values that a held reader has not yet received are not lost when a new subscription dials', async () => {
+  it('F1: a held reader still gets the values of the old connection after a new subscription has dialled', async () => {
     const { address, accepted } = await rawAccepting(place);
     const client = connect(address, { codec: lines() });
     const hold = client.data.hold();

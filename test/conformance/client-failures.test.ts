@@ -26,7 +26,7 @@ const refused = (place: Place): string => (place.name === 'unix' ? 'ENOENT' : 'E
 describe.each(named(places))('a client on %s', (_name, place) => {
   const dial = dialler(place);
 
-  it('C8: `data.error()` before the first subscription is reported to the first subscriber, and nothing is dialled', async () => {
+  it('C8: if `data.error()` is called before the first subscription, the first subscriber gets the error, and nothing is dialled', async () => {
     const { address, accepted } = await accepting(place, echo);
     const client = dial(address, { codec: lines() });
     client.data.error('enough');
@@ -238,7 +238,7 @@ describe('a client on real sockets', () => {
   });
 });
 
-describe('a client of a name with several addresses', () => {
+describe('a client that dials a name with several addresses', () => {
   /** Intercepts the lookups of `name`, so that the test can answer them. */
   function lookUp(name: string): { answer(...addresses: string[]): void; readonly asked: number } {
     const waiting: ((addresses: { address: string; family: number }[]) => void)[] = [];
@@ -308,7 +308,7 @@ describe('a client of a name with several addresses', () => {
     expect(accepted).toEqual([]);
   });
 
-  it('K7: a lookup that takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {
+  it('K16: a lookup that takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {
     const names = lookUp('slow.test');
     const recording = new Recording(connect({ host: 'slow.test', port: 1 }, { connectTimeout: 20 }));
     expect(await recording.end()).toMatchObject({ code: 'ERR_TIMEOUT_CONNECT' });

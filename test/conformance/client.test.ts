@@ -29,7 +29,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   it.each([
     ['its states', (client: Client<Buffer, string>) => client.subscribe()],
     ['its data', (client: Client<Buffer, string>) => client.data.subscribe()],
-  ])('K1: a client dials on a subscription to %s, and closes when the subscription ends', async (_what, subscribe) => {
+  ])('K1: a client dials when you subscribe to %s, and hangs up when you unsubscribe', async (_what, subscribe) => {
     const { address, accepted } = await accepting(place);
     const client = dial<Buffer, string>(address);
     const subscription = subscribe(client);
@@ -126,7 +126,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   it.each([
     ['its data', (client: Client<Buffer, string>) => client.data.subscribe()],
     ['its states', (client: Client<Buffer, string>) => client.subscribe()],
-  ])('C7: with halfOpen, a subscriber to %s keeps the sending side open after the FIN', async (_what, subscribe) => {
+  ])("C7: with halfOpen and a subscriber to %s, you can send after the server's FIN", async (_what, subscribe) => {
     const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
     const client = dial<Buffer, string>(address, { halfOpen: true });
     const ended = firstValueFrom(client.data, { defaultValue: 'complete' });

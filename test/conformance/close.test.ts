@@ -76,7 +76,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
   it.each([
     ['holds the channel', true],
     ['unsubscribes', false],
-  ])('C11: a subscriber that calls close() in next, then %s, does not prevent a clean end', async (_, holds) => {
+  ])('C11: a subscriber that calls close() in its `next`, then %s, does not prevent a clean end', async (_, holds) => {
     const { near, far } = await pair({ codec, halfOpen: true, maxBuffered: 1 << 24, closeTimeout: 0 });
     // The Hold lasts until reading has stopped and many bytes are buffered on both sides.
     const hold = near.data.hold();
@@ -154,7 +154,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
 });
 
 describe('close(), in virtual time', () => {
-  it('C11: closeTimeout counts from the call, and 0 means no limit', () => {
+  it('C11: closeTimeout counts from the call of close(), and 0 means no limit', () => {
     const scheduler = new TestScheduler(() => undefined);
     const events: string[] = [];
     scheduler.run(() => {

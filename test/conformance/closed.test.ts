@@ -162,7 +162,7 @@ describe.each(places)('closed, over $name', (place) => {
     expect([recording.values, recording.endings]).toEqual([['unread'], ['complete']]);
   });
 
-  it('C12: closed reports the end of a dialled connection, whether the subscribers of the client leave or the server destroys it', async () => {
+  it('C12: closed reports the end of a dialled connection, whether the subscribers of the client leave or the server destroys the connection', async () => {
     const arrived: Connection[] = [];
     const { address } = await serverAt(place, (connection) => {
       arrived.push(connection);
@@ -224,7 +224,7 @@ describe.each(realPlaces)('closed, against node:net over $name', (place) => {
   });
 
   it.each([true, false])(
-    'C12: closed reports `failed` with ECONNRESET if a plain client resets; with a subscriber: %s',
+    'C12: closed reports `failed` with ECONNRESET if a plain client resets the connection; with a subscriber: %s',
     async (yes) => {
       const { near, raw } = await acceptedAt(place, { codec });
       if (yes) record(near.data);
@@ -237,7 +237,7 @@ describe.each(realPlaces)('closed, against node:net over $name', (place) => {
     },
   );
 
-  it('C12: closed reports `failed` if a plain client closes while this side still writes', async () => {
+  it('C12: closed reports `failed` if a plain client closes the connection while this side is still writing', async () => {
     const { near, raw } = await acceptedAt(place);
     const ending = record(near.closed);
     raw.destroy();

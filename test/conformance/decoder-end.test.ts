@@ -12,7 +12,10 @@ import { turns } from '../support/scheduling/event-loop.js';
 
 type Options = ListenOptions<string, string> & ConnectOptions<string, string>;
 
-/** A codec of lines. A line with a dot ends a mail. At the end of the stream, `end` gets the lines of an open mail. */
+/**
+ * A codec of lines. A line with only a dot ends a mail. At the end of the stream, `end` gets the lines of the mail that
+ * has not ended.
+ */
 function mails(end: (open: readonly string[]) => string | undefined, counts = { ends: 0 }): Codec<string> {
   return {
     decoder: () => {
@@ -81,7 +84,7 @@ const roles = [['accepted', acceptedAt] as const, ['dialled', dialledAt] as cons
   ),
 );
 
-describe.each(roles)('the end of the stream of a connection that was %s over %s', (_role, _name, make, place) => {
+describe.each(roles)('the end of the stream on a connection that was %s over %s', (_role, _name, make, place) => {
   it('D4: a decoder in the middle of a message can fail the connection, even if no byte is left', async () => {
     const { near, raw } = await make({ codec: mails(truncated) });
     const received = record(near.data);
@@ -128,7 +131,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
     expect(received.values).toEqual(['a', 'x', 'y', 'z']);
   });
 
-  it('D4: an `end` that never returns undefined is stopped, and the connection fails', async () => {
+  it('D4: if `end` never returns undefined, the library stops calling it, and the connection fails', async () => {
     const { near, raw } = await make({ codec: mails(() => 'again') });
     const received = record(near.data);
     raw.end('a\n');
@@ -236,7 +239,7 @@ describe.each(roles)('the end of the stream of a connection that was %s over %s'
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'a client over %s with reconnect',
   (_n, place) => {
-    /** Connects to a server that ends each connection after one of `streams`, and keeps the last connection open. */
+    /** Dials a server that ends each connection after sending one of `streams`. The last connection stays open. */
     async function dialling(place: Place, codec: Codec<string>, streams: string[]) {
       const address = await rawServer(place, (socket) => {
         const stream = streams.shift();

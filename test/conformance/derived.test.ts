@@ -113,7 +113,7 @@ const derivations: readonly { readonly name: string; derive(flow: Flow<string>):
 ];
 
 describe.each(places)('derived Flows, over $name', (place) => {
-  it.each(derivations)('F6: a Flow derived by $name can be held, and holds its origin', async ({ derive }) => {
+  it.each(derivations)('F6: holding a Flow that is derived by $name holds its origin', async ({ derive }) => {
     const { near, far } = await pairAt(place, { codec });
     const origin = record(near.data);
     const derived = derive(near.data);
@@ -175,7 +175,7 @@ describe.each(places)('derived Flows, over $name', (place) => {
     await recording.count(2);
   });
 
-  it('F6: each subscriber of a derived Flow runs the operators separately, from the current position of the Flow', async () => {
+  it('F6: the operators of a derived Flow run once for each subscriber', async () => {
     const { near, far } = await pairAt(place, { codec });
     let runs = 0;
     const derived = near.data.pipe(

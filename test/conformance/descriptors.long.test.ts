@@ -113,7 +113,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     const callers = call(address, 100);
     await host.incident(1);
     let state = await host.tell('rest');
-    // The server does not spin.
+    // While the server waits for free descriptors, it hardly uses the processor.
     expect(state.busy).toBeLessThan(0.5);
     expect(state.incidents.filter((code) => code !== 'EMFILE')).toEqual([]);
     expect(state.served).toBeGreaterThan(0);

@@ -46,7 +46,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
           for (let n = 0; n < 60; n++) yield await Promise.resolve(long);
         },
       ],
-    ])('S7: a slow reader gets all of a reply from %s, even if a shutdown begins during it', async (_kind, handler) => {
+    ])('S7: if a shutdown begins during a reply from %s, a slow reader gets all of it', async (_kind, handler) => {
       const { server, address, outcomes } = await serving(place, handler);
       const raw = await rawClient(address);
       let size = 0;
@@ -156,7 +156,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(size).toBeLessThan(400 * 50_001);
     });
 
-    it('S7: with drain: false, the connection of an unfinished send is reset', async () => {
+    it('S7: with drain: false, a connection with an unfinished paced send is aborted', async () => {
       const { server, address, outcomes } = await serving(place, function* () {
         for (let n = 0; n < 400; n++) yield long;
       });
@@ -172,7 +172,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } }]);
     });
 
-    it('S7: a peer that resets during the drain fails its connection, and the shutdown resolves', async () => {
+    it('S7: if a peer resets its connection during the drain, that connection fails, and the shutdown resolves', async () => {
       const { server, address, outcomes } = await serving(place, ({ data }) => data.pipe(concatMapPaced(() => NEVER)));
       const raw = await rawClient(address);
       raw.write('one\ntwo\n');
@@ -184,7 +184,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
         await shutdown;
         expect(outcomes.values).toMatchObject([{ reason: 'failed', error: { code: 'ECONNRESET' } }]);
       } else {
-        // A destroyed unix socket looks like a FIN, so the handler continues.
+        // When a unix socket is destroyed, the server sees a FIN, so the handler continues.
         raw.destroy();
         await settled();
         void server.shutdown({ deadline: 10 });
@@ -352,7 +352,7 @@ describe('a drain in the process', () => {
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S7: by the deadline, busy and idle connections have ended cleanly, and peers that do not read have been aborted', async () => {
+  it('S7: by the deadline, busy and idle connections have ended cleanly, and connections whose peer does not read were aborted', async () => {
     const { server, address, outcomes } = await serving(tcp, ({ data }) =>
       data.pipe(
         concatMapPaced((line) =>

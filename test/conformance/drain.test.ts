@@ -224,7 +224,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     if (!place.name.endsWith('unix')) expect(how).toBe('ECONNRESET');
   });
 
-  it('S7: a second shutdown can shorten the deadline of the first', async () => {
+  it('S14: a second shutdown can shorten the deadline of the first', async () => {
     const { server, address, outcomes } = await serving(place, () => NEVER);
     const peer = await peerAt(place, address);
     await until(() => server.connections.size === 1);

@@ -11,7 +11,7 @@ import { pairAt } from '../support/connection/connected-pairs.js';
 import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
 
 describe('addresses of clients that have left', () => {
-  it('S2: `remote` of a TCP client that was reset before it was emitted is a TCP address', async () => {
+  it('S2: if a TCP connection was reset before it was emitted, its `remote` is still a TCP address', async () => {
     const server = listen(await tcp.address());
     const bound = firstValueFrom(server.listening);
     const hold = server.hold();
@@ -31,7 +31,7 @@ describe('addresses of clients that have left', () => {
 });
 
 describe('timers that are due at the same instant', () => {
-  it('C7: are reported at both ends of a connection in TestScheduler.run', () => {
+  it('C7: in TestScheduler.run, both ends of a connection report their timeouts', () => {
     new TestScheduler((actual, expected) => {
       expect(actual).toEqual(expected);
     }).run(({ flush }) => {
@@ -74,7 +74,7 @@ describe('unknown options', () => {
   });
 
   it.each([-1, NaN, 2 ** 31, '5'])(
-    'S11: shutdown rejects a deadline of %s, and the server continues to serve',
+    'S14: shutdown rejects a deadline of %s, and the server continues to serve',
     async (deadline) => {
       const { server } = await pairAt(memory());
       await expect(server.shutdown({ deadline: deadline as number })).rejects.toMatchObject({
@@ -109,7 +109,7 @@ describe('other files at the path of a unix socket', () => {
 });
 
 describe.each(realPlaces)('a client destroyed before its first subscription, over $name', (place) => {
-  it('K1: dials nothing, and reports the reason', async () => {
+  it('K1: the client dials nothing, and reports ERR_CLOSED', async () => {
     let dialled = 0;
     const address = await rawServer(place, () => dialled++);
     const client = connect(address);
@@ -127,7 +127,7 @@ describe.each(realPlaces)('a client destroyed before its first subscription, ove
 });
 
 describe.each(places)('a source as fast as the kernel, over $name', (place) => {
-  it('C5: lets timers run', async () => {
+  it('C5: `sendFrom` lets timers run while it pulls the source', async () => {
     const { near, far } = await pairAt(place);
     far.data.subscribe({ error: () => undefined });
     const all = 100_000;

@@ -39,7 +39,7 @@ describe.each(places)('an encoder that sends, over $name', (place) => {
     expect(others.values).toEqual(['hello']);
   });
 
-  it('C5: send rejects with ERR_CLOSED if its encoder destroys the connection', async () => {
+  it('C5: `send` rejects with ERR_CLOSED if the encoder destroys the connection', async () => {
     let destroy: () => void = () => undefined;
     const codec = mapCodec(
       lines(),

@@ -35,7 +35,7 @@ const failing = <T>(value: T) =>
     throwError(() => boom),
   );
 
-describe.each(allPlaces.map((place) => [place.name, place] as const))('a source that fails on %s', (_name, place) => {
+describe.each(allPlaces.map((place) => [place.name, place] as const))('failing sources on %s', (_name, place) => {
   it.each<[string, (one: Lines, other: Lines) => void]>([
     [
       'a Flow that is subscribed to a channel',
@@ -59,7 +59,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a source 
               .subscribe({ error: () => undefined }),
         ),
     ],
-  ])('F7, C8: fails the connection with ERR_HANDLER and the error as cause: %s', async (_kind, begin) => {
+  ])('F7, C8: an error fails the connection with ERR_HANDLER and that error as cause: %s', async (_kind, begin) => {
     const { one, other, peers, incidents } = await two(place);
     begin(one, other);
     peers[0]?.write('bad\n');
@@ -206,7 +206,7 @@ describe('destroy after complete on TCP', () => {
     });
   }
 
-  it('C20: a destroy in a later turn resets a peer that has not finished', async () => {
+  it('C20: a destroy in a later turn than complete() resets a peer that has not finished', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines() });
     near.data.next('all');
     near.data.complete();

@@ -28,7 +28,7 @@ describe.each(places)('failures, over $name', (place) => {
     expect(await late.end()).toMatchObject({ code: 'ERR_CLOSED', cause: reason });
   });
 
-  it('C8: error() of a channel destroys the connection; without a reason there is no cause', async () => {
+  it('C8: error() of a channel destroys the connection, and a destroy() without a reason gives an error without a cause', async () => {
     const { near } = await pairAt(place, { codec });
     const recording = record(near.bytes);
     near.data.error('a reason');
@@ -73,7 +73,7 @@ describe.each(places)('failures, over $name', (place) => {
     hold.release();
     const end = await recording.end();
     expect(near.stats.bytesWritten).toBeLessThan(16 << 20);
-    // Without internals, a reset right after bytes may be reported as the end.
+    // Without internals, a reset that arrives right after data may be reported as the end of the stream.
     if (place.name !== 'unix' && (usesInternals || end !== 'complete'))
       expect(end).toMatchObject({ code: 'ECONNRESET' });
   });
@@ -153,7 +153,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
   it.each([
     ['open', false],
     ['ended', true],
-  ])('C8: an abort right after the last bytes is reported as an error, with this side %s', async (_, ended) => {
+  ])('C8: an abort right after the last bytes is reported as an error, with the sending side %s', async (_, ended) => {
     const { near, raw } = await acceptedAt(place, { codec });
     const recording = record(near.data);
     // A unix socket is reset only if input is left unread.
@@ -180,7 +180,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     const hold = near.data.hold();
     let size = 0;
     const recording = record(near.data, (chunk) => (size += chunk.length));
-    // One byte over the read-ahead limit stops the reading. If Node reads by itself, it still reads the 1,000 bytes.
+    // One byte over the read-ahead limit stops the reading. Without internals, Node still reads the 1,000 bytes below.
     raw.write(Buffer.alloc(65_537));
     await until(() => near.stats.bytesRead === 65_537);
     raw.write(Buffer.alloc(1_000));
@@ -192,7 +192,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     expect(size).toBe(66_537);
   });
 
-  it('C8: bytes not yet read when this side destroys the connection are never emitted', async () => {
+  it('C8: bytes that are still unread when this side destroys the connection are never emitted', async () => {
     const { near, raw } = await acceptedAt(place);
     const hold = near.data.hold();
     const early = record(near.data);

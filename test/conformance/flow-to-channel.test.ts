@@ -39,7 +39,7 @@ describe.each(places)('a channel subscribed to a Flow, over $name', (place) => {
     });
   });
 
-  it('F7: a derived Flow is paced, and the values of a plain Observable are passed to next', async () => {
+  it('F7: a derived Flow is paced, and the values of a plain Observable are passed to `next`', async () => {
     const { near, far } = await pairAt(place, { codec });
     near.data.pipe(map((line) => line.toUpperCase())).subscribe(near.data);
     const received = record(far.data);

@@ -89,7 +89,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on 
     ["the library's connections", (connection) => connection],
     ['wrapped connections', (connection) => new Wrapped(connection)],
   ])('with %s', (_kind, wrap) => {
-    it('S6: sends the output of the handler, closes the connection, and emits how it ended', async () => {
+    it('S6: serve sends the output of the handler, closes the connection, and emits how the connection ended', async () => {
       const { outcomes, incidents, peer } = await serving(place, () => of('hello'), wrap);
       await peer.receives('hello\n');
       expect(await peer.ended).toBe('fin');
@@ -157,7 +157,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on 
 });
 
 describe('a connection that the user implements', () => {
-  /** Makes the members of a connection that `serve` needs, without a socket. */
+  /** Makes a connection without a socket. It has only the members that `serve` needs. */
   function made() {
     const sent: string[] = [];
     const closed = new Subject<Closed>();
@@ -186,7 +186,7 @@ describe('a connection that the user implements', () => {
     return { connection, sent, closed, ends };
   }
 
-  it('S6: gets the values that the handler emits, and is closed after them', () => {
+  it('S6: the connection gets the values that the handler emits, and is then closed', () => {
     const { connection, sent, closed, ends } = made();
     const outcomes = record(of(connection).pipe(serve(() => of('one', 'two'))));
     expect(sent).toEqual(['one', 'two']);
@@ -198,7 +198,7 @@ describe('a connection that the user implements', () => {
     expect(outcomes.endings).toEqual(['complete']);
   });
 
-  it('S6: is destroyed with ERR_HANDLER if the handler throws', () => {
+  it('S6: the connection is destroyed with ERR_HANDLER if the handler throws', () => {
     const { connection, ends } = made();
     const boom = new Error('boom');
     const handler: Handler = () => {
@@ -209,7 +209,7 @@ describe('a connection that the user implements', () => {
     outcomes.subscription.unsubscribe();
   });
 
-  it('S6: is closed when the output of serve is unsubscribed', () => {
+  it('S6: the connection is closed when you unsubscribe from the output of serve', () => {
     const { connection, ends } = made();
     const outcomes = record(of(connection).pipe(serve(() => undefined)));
     expect(ends).toEqual([]);

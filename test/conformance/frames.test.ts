@@ -13,7 +13,7 @@ import { until } from '../support/scheduling/event-loop.js';
 const text = (recording: Recording<Buffer>): string => String(Buffer.concat(recording.values));
 
 describe.each(places)('frames that cannot be encoded or decoded, over $name', (place) => {
-  it('D5: if send cannot encode a value, none of its bytes is written, and the connection continues', async () => {
+  it('D5: if `send` cannot encode a value, none of its bytes is written, and the connection continues', async () => {
     const { near, far } = await pairAt(place, { codec: lines({ maxLength: 10 }) });
     const received = record(far.data);
     const first = near.data.send('before');
@@ -44,7 +44,7 @@ describe.each(places)('frames that cannot be encoded or decoded, over $name', (p
     );
   });
 
-  it('D5: a value passed to next that cannot be encoded fails the connection, on both sides', async () => {
+  it('D5: if `next` gets a value that cannot be encoded, the connection fails on both sides', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     const [here, there] = [record(near.data), record(far.data)];
     near.data.next('two\nlines');
@@ -56,7 +56,7 @@ describe.each(places)('frames that cannot be encoded or decoded, over $name', (p
     expect(there.values).toEqual([]);
   });
 
-  it('D5: a value of the wrong type passed to next fails a connection whose channel takes bytes', async () => {
+  it('D5: if `next` of a channel of bytes gets a value of a wrong type, the connection fails', async () => {
     const { near } = await pairAt(place);
     const wrong = 42 as unknown as string;
     await expect(near.data.send(wrong)).rejects.toMatchObject({ code: 'ERR_FRAME_INVALID' });
@@ -113,7 +113,7 @@ describe.each(realPlaces)('frames that cannot be encoded or decoded, against nod
     expect(recording.values).toEqual(['one', 'two']);
   });
 
-  it('D4: a reset inside a frame is reported as the reset, not as a truncated frame', async () => {
+  it('D4: a reset inside a frame is reported as ECONNRESET, not as a truncated frame', async () => {
     const { near, raw } = await acceptedAt(place, { codec: lines() });
     const recording = record(near.data);
     raw.write('one\ntw');

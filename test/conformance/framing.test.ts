@@ -66,7 +66,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(() => connect(near.remote, { ...place.options, codec: broken })).toThrow('no decoder');
   });
 
-  it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: the framing can change if %d bytes arrive at a time', async (size) => {
+  it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: the framing can change, with chunks of %d bytes', async (size) => {
     const { near, far } = await pairAt(place);
     const got: string[] = [];
     const serve = async (): Promise<void> => {

@@ -11,7 +11,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(places)('a held Flow, over $name', (place) => {
-  it('F2: nothing is emitted while the Flow is held, and release emits within the call', async () => {
+  it('F2: nothing is emitted while the Flow is held, and release emits the waiting values before it returns', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -24,7 +24,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a', 'b']);
   });
 
-  it('F2: a hold within next stops the emission of the rest of the chunk', async () => {
+  it('F2: a Hold that is taken in `next` stops the emission of the rest of the chunk', async () => {
     const { near, far } = await pairAt(place, { codec });
     const holds: Hold[] = [];
     const recording = record(near.data, () => holds.push(near.data.hold()));
@@ -76,7 +76,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a', 'b']);
   });
 
-  it('F2: a hold right after subscribing comes before the first value, because subscribe itself emits nothing', async () => {
+  it('F2: a Hold that is taken right after subscribing stops even the first value, because subscribe itself emits nothing', async () => {
     const { near, far } = await pairAt(place, { codec });
     far.data.next('a');
     await until(() => near.stats.bytesRead === 2);
@@ -125,7 +125,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect([recording.values, recording.endings]).toEqual([['last'], ['complete']]);
   });
 
-  it('F2: a value that is being emitted reaches every subscriber, even if the first one holds', async () => {
+  it('F2: a value that is being emitted reaches every subscriber, even if the first subscriber holds the Flow', async () => {
     const { near, far } = await pairAt(place, { codec });
     let hold: Hold | undefined;
     const first = record(near.data, () => (hold = near.data.hold()));

@@ -71,7 +71,7 @@ async function opened(place: Place): Promise<Opened> {
 }
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('an inherited socket on %s', (_name, place) => {
-  it('S16: accepts clients, is closed together with the listener, and is never used again', async () => {
+  it('S16: the socket accepts clients, is closed together with the listener, and is never used again', async () => {
     const { fd, address, close } = await opened(place);
     const program = inheriting(fd);
     const listening = /^listening (.+)$/m;
@@ -107,18 +107,18 @@ describe('an inherited unix socket', () => {
     return (await program.until(/^listening (.+)$/m))[1];
   }
 
-  it.each(['with a space', 'é€😀', '@at', "it's"])('S16: reports its path, even if it contains %j', async (name) => {
+  it.each(['with a space', 'é€😀', '@at', "it's"])('S16: `listening` gives a path that contains %j', async (name) => {
     const { fd, address } = await openedAt({ path: join(await freshFolder(), name) });
     expect(await reportedBy(fd)).toBe(formatAddress(address));
   });
 
-  it('S16: reports its abstract name', async () => {
+  it('S16: `listening` gives the abstract name of the socket', async () => {
     const name = `rxjs-sockets-${process.pid}`;
     const { fd } = await openedAt({ path: `\0${name}` });
     expect(await reportedBy(fd)).toBe(`unix:@${name}`);
   });
 
-  it('S16: reports its descriptor if its file is gone or has been replaced', async () => {
+  it('S16: `listening` gives the descriptor if the file of the socket is gone or has been replaced', async () => {
     const path = join(await freshFolder(), 'socket');
     const { fd } = await openedAt({ path });
     renameSync(path, `${path}.renamed`);
@@ -130,7 +130,7 @@ describe('an inherited unix socket', () => {
     expect(await reportedBy(fd)).toBe(`unix:${path}`);
   });
 
-  it.each(['socket', '@socket'])('S16: reports the relative path %s only if it leads to the file', async (name) => {
+  it.each(['socket', '@socket'])('S16: `listening` gives the path %s only if it leads to the file', async (name) => {
     const folder = await freshFolder();
     const before = process.cwd();
     process.chdir(folder);

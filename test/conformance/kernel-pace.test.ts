@@ -106,7 +106,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(sending.endings).toEqual(['complete']);
   });
 
-  it("C5: a failure while sendFrom flushes fails sendFrom with the channel's error", async () => {
+  it("C5: if the channel fails while sendFrom flushes, sendFrom fails with the channel's error", async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const sending = record(near.data.sendFrom(['a', 'b']));
@@ -115,7 +115,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(sending.endings).toMatchObject([{ code: 'ERR_CLOSED', cause: 'enough' }]);
   });
 
-  it('C5: complete() while sendFrom flushes loses no value', async () => {
+  it('C5: if complete() is called while sendFrom flushes, no value is lost', async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const sending = record(near.data.sendFrom(['a', 'b']));
@@ -126,7 +126,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect([sending.endings, socket.ended]).toEqual([['complete'], true]);
   });
 
-  it('C5: send resolves at once while the channel is writable, otherwise once it is writable again', async () => {
+  it('C5: `send` resolves at once if the channel is writable, otherwise once the channel is writable again', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     await near.data.send('x'.repeat(100));
@@ -143,7 +143,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(settled).toEqual(['first', 'second']);
   });
 
-  it('C5: send waits until the channel has room, even after its own bytes have been taken', async () => {
+  it('C5: `send` waits until the channel is writable, even after the kernel has taken its value', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     let settled = false;
@@ -161,7 +161,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(near.data.bufferedBytes).toBe(0);
   });
 
-  it('C5: when the channel fails, a send whose value was written resolves, and a send whose value was not written rejects', async () => {
+  it('C5: when the channel fails, `send` resolves if its value was written, and rejects if its value was not written', async () => {
     const { near, socket } = await scripted({ highWaterMark: 10, maxBuffered: 1_000 });
     socket.eager = false;
     const sends = [near.data.send('x'.repeat(20)), near.data.send('y'.repeat(20)), near.data.send('z'.repeat(20))];
@@ -176,7 +176,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     ]);
   });
 
-  it('C5: a pending send resolves when complete() flushes its value', async () => {
+  it('C5: a pending `send` resolves when complete() flushes its value', async () => {
     const { near, socket } = await scripted({ highWaterMark: 10 });
     socket.eager = false;
     const sending = near.data.send('x'.repeat(20));
@@ -186,7 +186,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     await sending;
   });
 
-  it("C5: a send that overflows rejects with ERR_OVERFLOW, with overflow 'error' and with 'drop'", async () => {
+  it("C5: a `send` that overflows rejects with ERR_OVERFLOW, with overflow 'error' and with 'drop'", async () => {
     const dropping = await scripted({ maxBuffered: 100, overflow: 'drop' });
     dropping.socket.eager = false;
     void dropping.near.data.send('x'.repeat(100));
@@ -204,7 +204,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(failing.near.data.closed).toBe(true);
   });
 
-  it("C5: sendFrom passes a plain Observable's values to next, so overflow applies", async () => {
+  it("C5: sendFrom passes a plain Observable's values to `next`, so overflow applies", async () => {
     const { near, socket } = await scripted({ maxBuffered: 100 });
     socket.eager = false;
     near.data.next(ten);
@@ -219,7 +219,7 @@ describe('sending while a chunk is delivered', () => {
   it.each([
     [32_700, [32_700]],
     [48_000, [33_000, 15_000]],
-  ])('C3: %i bytes are flushed whenever more than 32,768 of them are queued, and at the end', async (total, sizes) => {
+  ])('C3: %i bytes are flushed when over 32,768 are queued, and when the delivery ends', async (total, sizes) => {
     const { near, socket } = await scripted({ codec: lines() });
     near.data.subscribe({
       next: (line) => near.data.next(line.toUpperCase()),

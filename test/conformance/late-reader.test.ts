@@ -66,7 +66,7 @@ interface Greeting {
 }
 
 describe.each(realPlaces)('a late reader on $name', (place) => {
-  it('K8: gets the data of a connection that has ended cleanly, then its end, and only the next subscription dials', async () => {
+  it('K8: the reader gets the data of a connection that has ended cleanly, then its end, and only the next subscription dials', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     expect(await watched(client).states.end()).toBe('complete');
@@ -79,7 +79,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8: gets the data of a connection that was reset, then the error', async () => {
+  it('K8: the reader gets the data of a connection that was reset, then the error', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -98,7 +98,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(await recorded(client).count(1)).toEqual(['hello 2']);
   });
 
-  it('D3, K8: gets the messages before a bad frame, then its error', async () => {
+  it('D3, K8: the reader gets the messages before a bad frame, then the error of that frame', async () => {
     const { address, sockets } = await greeting(place, 1, (n) =>
       Buffer.from(`hello ${n}\n\xff\xfe\nnever\n`, 'latin1'),
     );
@@ -110,7 +110,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('K8: takes the remaining messages one by one, then gets the end, and only then dials', async () => {
+  it('K8: the reader can take the unread messages one by one, then gets the end, and only then dials', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => `a${n}\nb${n}\nc${n}\n`);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -124,7 +124,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8: can iterate over the unread messages of an ended connection', async () => {
+  it('K8: the reader can iterate over the unread messages of an ended connection', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => `a${n}\nb${n}\n`);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -134,7 +134,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('F2, K8: gets neither the remaining values nor the end before the Hold is released', async () => {
+  it('F2, K8: the reader gets neither the unread values nor the end before the Hold is released', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -147,7 +147,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(late.values).toEqual(['hello 1']);
   });
 
-  it('K8: gets the old messages and their end, even if a new subscription to the states has dialled again', async () => {
+  it('K8: the reader gets the messages and the end of the old connection, even if a new subscription to the states has dialled', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     const states = record(client.pipe(repeat({ delay: 1 })));
@@ -162,7 +162,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8, K14: with `reconnect`, gets the unread messages of every connection, in order', async () => {
+  it('K8, K14: with `reconnect`, the reader gets the unread messages of every connection, in order', async () => {
     const { address, sockets } = await greeting(place, 3);
     const client = clientOf(address, { reconnect: { delay: 1 } });
     const { connections } = watched(client);
@@ -170,7 +170,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(await recorded(client).count(4)).toEqual(['hello 1', 'hello 2', 'hello 3', 'hello 4']);
   });
 
-  it('K8: with `retry` on the states, gets the error of each connection before the messages of the next', async () => {
+  it('K8: with `retry` on the states, the reader gets the error of each connection before the messages of the next', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -212,7 +212,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(3);
   });
 
-  it("K8: dials at once if the connection's own channels have read everything", async () => {
+  it("K8: the reader dials at once if the connection's own channels have read everything", async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     const own: string[] = [];
@@ -225,7 +225,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8: is notified once of the end of a connection that has sent nothing', async () => {
+  it('K8: the reader is notified once of the end of a connection on which nothing was received', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => (n === 1 ? '' : `hello ${n}\n`));
     const client = clientOf(address);
     await watched(client).states.end();

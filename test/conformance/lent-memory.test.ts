@@ -97,7 +97,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     }
   });
 
-  it('C19: if only the second decoder of a codec keeps views, it gets memory that it may keep', async () => {
+  it('C19: if only the second decoder of a codec keeps views, that decoder gets memory that it may keep', async () => {
     let made = 0;
     const codec: Codec<any> = {
       decoder: () => (made++ === 0 ? lines().decoder() : new Heads()),

@@ -115,7 +115,7 @@ describe('the timers of a connection, in virtual time', () => {
     expect(events).toEqual(['50 client: FIN', '150 incident ERR_TIMEOUT_CLOSE', '150 failed ERR_TIMEOUT_CLOSE']);
   });
 
-  it('F1: `claimTimeout` destroys a connection that has no reader and on which nothing was sent', () => {
+  it('C22: `claimTimeout` destroys a connection that has no reader and on which nothing was sent', () => {
     const ends = ['incident ERR_TIMEOUT_CLAIM', 'failed ERR_TIMEOUT_CLAIM', 'client: ECONNRESET'];
     expect(run({ claimTimeout: 100 }, () => undefined)).toEqual(ends.map((what) => `100 ${what}`));
     // The time counts from the emission of the connection.
@@ -126,7 +126,7 @@ describe('the timers of a connection, in virtual time', () => {
     expect(held).toEqual(ends.map((what) => `1100 ${what}`));
   });
 
-  it('F1: `claimTimeout` closes a connection without a reader gracefully, once its sending side has ended', () => {
+  it('C22: `claimTimeout` closes a connection without a reader gracefully, once its sending side has ended', () => {
     const ended = run({ claimTimeout: 100, closeTimeout: 50 }, ({ at, connection, says }) => {
       at(1, () => connection().data.next('all that there is'));
       at(10, () => connection().data.complete());
@@ -138,7 +138,7 @@ describe('the timers of a connection, in virtual time', () => {
       '150 incident ERR_TIMEOUT_CLOSE',
       '150 failed ERR_TIMEOUT_CLOSE',
     ]);
-    // If the sending side ends only after that time, the time counts again from the FIN.
+    // If the sending side ends after `claimTimeout` has passed, `claimTimeout` starts again at the FIN.
     const later = run({ claimTimeout: 100, closeTimeout: 50 }, ({ at, connection, finishes }) => {
       at(1, () => connection().data.next('the first'));
       at(250, () => connection().data.next('the last'));
@@ -148,7 +148,7 @@ describe('the timers of a connection, in virtual time', () => {
     expect(later).toEqual(['1 client: the first', '250 client: the last', '260 client: FIN', '320 finished']);
   });
 
-  it('F1: `claimTimeout` does not end a connection that was read, or on which something was sent, in time', () => {
+  it('C22: `claimTimeout` does not end a connection that was read, or on which something was sent, in time', () => {
     const claimed = run({ claimTimeout: 100 }, ({ at, connection }) => {
       at(99, () => void firstValueFrom(connection().data).catch(() => undefined));
     });
@@ -185,7 +185,7 @@ describe('the timers of a connection, in virtual time', () => {
 });
 
 describe.each(places.map((place) => [place.name, place] as const))('`maxConnections` on %s', (_name, place) => {
-  it('S5: counts connections of an earlier run, and connections that are closing', async () => {
+  it('S5: the limit includes connections of an earlier run, and connections that are closing', async () => {
     const { server, address, subscription } = await serverAt(place, () => undefined, { maxConnections: 2 });
     const [one, two] = [await peerAt(place, address), await peerAt(place, address)];
     await until(() => server.connections.size === 2);
@@ -215,7 +215,7 @@ describe('limits before a connection is emitted', () => {
   const gone = (socket: net.Socket): Promise<unknown> =>
     new Promise((resolve) => socket.resume().once('end', resolve).once('error', resolve));
 
-  it('S4: `handshakeTimeout` drops and reports a client that does not send its PROXY header', async () => {
+  it('P1: `handshakeTimeout` drops and reports a client that does not send its PROXY header', async () => {
     const options = { proxyProtocol, handshakeTimeout: 30 };
     const { server, address } = await serverAt(tcp, () => undefined, options);
     const incidents = record(server.incidents);
@@ -235,7 +235,7 @@ describe('limits before a connection is emitted', () => {
     expect(server.connections.size).toBe(1);
   });
 
-  it('S4: with `handshakeTimeout` 0, a server waits for the header without a limit', async () => {
+  it('P1: with `handshakeTimeout` 0, a server waits for the header without a limit', async () => {
     const { server, address } = await serverAt(tcp, () => undefined, { proxyProtocol, handshakeTimeout: 0 });
     const other = await serverAt(tcp, () => undefined, { proxyProtocol, handshakeTimeout: 1 });
     const patient = await rawClient(address);
@@ -256,7 +256,7 @@ describe('limits before a connection is emitted', () => {
     await until(() => server.connections.size === 2);
   });
 
-  it('S17: clients whose handshake ends while the server is held wait for the release, even if `acceptQueue` is smaller', async () => {
+  it('S17: clients whose PROXY header arrives while the server is held wait for the release, even if there are more than `acceptQueue`', async () => {
     const server = listen(await tcp.address(), { ...gated(tcp).options, proxyProtocol, acceptQueue: 3 });
     const incidents = record(server.incidents);
     const arrivals = new ReplaySubject<Connection>(Infinity);

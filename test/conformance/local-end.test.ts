@@ -67,7 +67,7 @@ async function codeOf(address: Address, options: ConnectOptions): Promise<string
 describe.each(secure)('a client over $name with a local address of its own', (place) => {
   const tls = place.options.tls === undefined ? {} : { tls: { ca: authority, servername: 'localhost' } };
 
-  it('K20: dials from `localAddress` and `localPort`, and reports them in `local`', async () => {
+  it('K20: the client dials from `localAddress` and `localPort`, and its connection has them in `local`', async () => {
     const ends: End[] = [];
     const address = await rawServer(place, (socket) => {
       ends.push({ host: socket.remoteAddress, port: socket.remotePort, family: socket.remoteFamily });
@@ -84,7 +84,7 @@ describe.each(secure)('a client over $name with a local address of its own', (pl
     expect(connected?.connection.local).toMatchObject({ transport: 'tcp', host: from, port: localPort });
   });
 
-  it('K20: dials from `localPort` alone, or from `localAddress` alone', async () => {
+  it('K20: the client dials from `localPort` alone, or from `localAddress` alone', async () => {
     const ends: End[] = [];
     const address = await rawServer(place, (socket) => {
       ends.push({ host: socket.remoteAddress, port: socket.remotePort, family: socket.remoteFamily });
@@ -103,7 +103,7 @@ describe.each(secure)('a client over $name with a local address of its own', (pl
 });
 
 describe('a client with a local port that reconnects', () => {
-  it('K20: uses the port again at once if the server ends first', async () => {
+  it('K20: the client uses its port again at once if the server ends the connection first', async () => {
     const { ends, address } = await plainServer('127.0.0.1', (socket) => socket.end('hello\n').resume());
     const localPort = await freePort();
     const client = connect(address, { codec: lines(), localAddress: from, localPort, reconnect: soon });
@@ -117,7 +117,7 @@ describe('a client with a local port that reconnects', () => {
   it.each<[string, (connection: Connection) => void, SocketErrorCode | undefined]>([
     ['destroys', (connection) => connection.destroy(), 'ERR_CLOSED'],
     ['closes', (connection) => void connection.close(), undefined],
-  ])('K20: uses the port again at once if this side %s the connection', async (_, leave, code) => {
+  ])('K20: the client uses its port again at once if the client %s the connection', async (_, leave, code) => {
     const { ends, address } = await plainServer('127.0.0.1', (socket) => {
       socket.on('end', () => socket.end()).resume();
     });
@@ -153,7 +153,7 @@ describe('a client with a local port that reconnects', () => {
 });
 
 describe('a local address that is not available', () => {
-  it('K20: fails with EADDRNOTAVAIL for a second connection from one port to the same peer, but not to a different peer', async () => {
+  it('K20: dialling fails with EADDRNOTAVAIL for a second connection from one port to the same peer, but not to a different peer', async () => {
     const one = await plainServer('127.0.0.1', (socket) => socket.resume());
     const other = await plainServer('127.0.0.1', (socket) => socket.resume());
     const options = { localAddress: from, localPort: await freePort() };
@@ -167,7 +167,7 @@ describe('a local address that is not available', () => {
     expect(other.ends[0]?.port).toBe(options.localPort);
   });
 
-  it('K20: fails with EADDRINUSE for a port on which a server listens', async () => {
+  it('K20: dialling fails with EADDRINUSE for a port on which a server listens', async () => {
     const { address } = await plainServer('127.0.0.1', (socket) => socket.resume());
     const taken = await plainServer(from, (socket) => socket.resume());
     const error = await record(connect(address, { localAddress: from, localPort: taken.address.port })).end();
@@ -175,13 +175,13 @@ describe('a local address that is not available', () => {
     expect((error as SocketError).message).toContain(`${from}:${taken.address.port}`);
   });
 
-  it('K20: fails with EADDRNOTAVAIL for an address that this machine does not have', async () => {
+  it('K20: dialling fails with EADDRNOTAVAIL for an address that this machine does not have', async () => {
     const { address } = await plainServer('127.0.0.1', (socket) => socket.resume());
     expect(await codeOf(address, { localAddress: '203.0.113.77' })).toBe('EADDRNOTAVAIL');
   });
 });
 
-describe('a client of a name', () => {
+describe('a client that dials a name', () => {
   /** Answers lookups of `name` with those of `addresses` that have the requested family. */
   function lookUp(name: string, ...addresses: string[]): { readonly asked: unknown[] } {
     const asked: unknown[] = [];
@@ -222,7 +222,7 @@ describe('a client of a name', () => {
     return { port, four: four.ends, six: ends };
   }
 
-  it.each([4, 6] as const)('K20: dials only its IPv%i addresses if `family` is set', async (family) => {
+  it.each([4, 6] as const)('K20: with `family`, only the IPv%i addresses of the name are dialled', async (family) => {
     const names = lookUp('both.test', '::1', '127.0.0.1');
     const { port, four, six } = await bothServers();
     expect(await record(connect({ host: 'both.test', port }, { family })).end()).toBe('complete');
@@ -234,7 +234,7 @@ describe('a client of a name', () => {
   it.each([
     ['127.0.0.1', 4],
     ['::1', 6],
-  ] as const)('K20: dials the addresses of the same family as `localAddress`, %s', async (localAddress, family) => {
+  ] as const)('K20: only addresses with the family of `localAddress` %s are dialled', async (localAddress, family) => {
     const names = lookUp('both.test', '127.0.0.1', '::1');
     const { port, four, six } = await bothServers();
     expect(await record(connect({ host: 'both.test', port }, { localAddress })).end()).toBe('complete');
@@ -242,7 +242,7 @@ describe('a client of a name', () => {
     expect([...four, ...six]).toMatchObject([{ host: localAddress, family: `IPv${family}` }]);
   });
 
-  it('K16: with a `family`, tries each of several addresses, from the same `localPort`', async () => {
+  it('K16: with `family`, the client tries each address of that family, from the same `localPort`', async () => {
     lookUp('several.test', '::1', '127.0.0.2', '127.0.0.3', '127.0.0.1');
     const { ends, address } = await plainServer('127.0.0.1', (socket) => socket.end().resume());
     const localPort = await freePort('0.0.0.0');
@@ -259,20 +259,20 @@ describe('a client of a name', () => {
     expect((error as SocketError).message).not.toContain('::1');
   });
 
-  it('K3: fails with ENOTFOUND if the name has no address of the family', async () => {
+  it('K3: dialling fails with ENOTFOUND if the name has no address of the family', async () => {
     lookUp('four.test', '127.0.0.1');
     expect(await codeOf({ transport: 'tcp', host: 'four.test', port: 1 }, { family: 6 })).toBe('ENOTFOUND');
     expect(await codeOf({ transport: 'tcp', host: 'four.test', port: 1 }, { localAddress: '::1' })).toBe('ENOTFOUND');
   });
 
-  it('K20: reaches localhost by IPv4 if `family` is 4', async () => {
+  it('K20: the client reaches localhost over IPv4 if `family` is 4', async () => {
     const { ends, address } = await plainServer('127.0.0.1', (socket) => socket.end().resume());
     const client = connect({ host: 'localhost', port: address.port }, { family: 4 });
     expect(await record(client).end()).toBe('complete');
     expect(ends).toMatchObject([{ family: 'IPv4' }]);
   });
 
-  it('K20: with `family`, dials an IP address of that family without a lookup', async () => {
+  it('K20: with `family`, the client dials an IP address of that family without a lookup', async () => {
     const { ends, address } = await plainServer('::1', (socket) => socket.end().resume());
     expect(await record(connect(address, { family: 6, localAddress: '::1' })).end()).toBe('complete');
     expect(ends).toMatchObject([{ host: '::1', family: 'IPv6' }]);

@@ -50,7 +50,7 @@ describe.each(realPlaces)('opening a client on $name', (place) => {
     await a.close();
   });
 
-  it('C29, K19: `await using` closes the opened connection', async () => {
+  it('C29, K19: `await using` closes the connection that `open` returned', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -80,7 +80,7 @@ describe.each(realPlaces)('opening a client on $name', (place) => {
     await expect(aborted).rejects.toMatchObject({ code: 'ERR_CLOSED', cause: { message: 'too late' } });
   });
 
-  it('K19: a failure of the connection after `open` is not an unhandled rejection', async () => {
+  it('K19: a failure of the connection after `open` causes no unhandled rejection', async () => {
     const address = await rawServer(place, (socket) => socket.resume());
     const connection = await connect(address).open();
     const closed = record(connection.closed);

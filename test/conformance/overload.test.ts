@@ -56,7 +56,7 @@ const ways: readonly (readonly [
 
 describe.each(whats)('a connection that was %s over %s, whose peer never reads', (_role, _name, place, make) => {
   it.each(ways)(
-    "C4: with overflow 'drop', values sent by %s stay within the bound, and dropped values are counted",
+    "C4: with overflow 'drop', values queued by %s stay within maxBuffered plus one value, and dropped values are counted",
     async (_way, sender) => {
       const { near, raw } = await make(place, { overflow: 'drop', maxBuffered: 200_000 });
       raw.pause();
@@ -251,7 +251,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
   });
 });
 
-it('C4: no mixture of senders exceeds maxBuffered plus one value, connected or not', async () => {
+it('C4: with any mixture of senders, bufferedBytes stays within maxBuffered plus one value, connected or not', async () => {
   type Act = readonly ['next' | 'send' | 'publish' | 'framed', number] | 'turn' | 'read' | 'cut';
   const act: fc.Arbitrary<Act> = fc.oneof(
     {

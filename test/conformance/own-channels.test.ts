@@ -85,7 +85,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
       ...(reconnects ? { reconnect: { delay: 1 } } : {}),
     };
 
-    it.each(Object.keys(ends))('C5, C21: every pending operation on own channels ends after %s', async (how) => {
+    it.each(Object.keys(ends))('C5, C21: everything pending on a connection ends after %s', async (how) => {
       const server = await far(place, 1);
       const { client, connections } = dial(server.address, options);
       await until(() => connections.length === 1);
@@ -144,7 +144,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     });
   });
 
-  it('C5: an async source that is still pending is stopped, and does not send on the next connection', async () => {
+  it('C5: when a connection ends, an async source that is still pending is stopped, and sends nothing on the next connection', async () => {
     const server = await far(place);
     const { client, connections } = dial(server.address, { reconnect: { delay: 1 } });
     await until(() => connections.length === 1);
@@ -172,7 +172,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     expect(returned).toBe(1);
   });
 
-  it('C5: `complete` of an own channel ends only its connection, after everything that the client has sent so far', async () => {
+  it("C5: `complete` of a connection's own channel ends only that connection, after everything that the client has sent so far", async () => {
     const server = await far(place);
     const { client, connections } = dial(server.address, { reconnect: { delay: 1 } });
     await until(() => connections.length === 1);
@@ -221,7 +221,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     });
   });
 
-  it('B1, C5, K4, K12: in every interleaving, values arrive in order, none twice, and own values only on their own connection', async () => {
+  it('B1, C5, K4, K12: in every interleaving, values arrive in order and at most once, and a value for one connection arrives on no other', async () => {
     const action = fc.constantFrom(
       'client',
       'own',

@@ -7,7 +7,7 @@ import { rawClient } from '../support/sockets/plain-sockets.js';
 import { countWrites } from '../support/transport/count-writes.js';
 
 describe.each(places)('a paced sender over $name', (place) => {
-  it('C5: never overflows, however small maxBuffered is, and however large its values are', async () => {
+  it('C5: a paced sender never causes an overflow, however small maxBuffered is, and however large its values are', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 10_000 });
     const values = Array.from({ length: 400 }, (_, i) => Buffer.alloc(7_000 + ((i * 7_919) % 20_000)));
     const size = values.reduce((sum, value) => sum + value.length, 0);
@@ -75,7 +75,7 @@ describe.each(realPlaces)('a slow plain peer over $name', (place) => {
     return { connection, readUntil };
   }
 
-  it('C5: makes the channel writable again while it is still reading one large write', async () => {
+  it('C5: the channel becomes writable again while the peer is still reading one large write', async () => {
     const { connection, readUntil } = await slowPeer({ highWaterMark: MiB, maxBuffered: 64 * MiB });
     const seen: boolean[] = [];
     connection.data.writable.subscribe({ next: (writable) => seen.push(writable) });
@@ -87,7 +87,7 @@ describe.each(realPlaces)('a slow plain peer over $name', (place) => {
     connection.destroy();
   });
 
-  it('C5: send waits until the channel has room, even if its own value has been taken', async () => {
+  it('C5: `send` waits until the channel is writable, even if the kernel has taken its value', async () => {
     const { connection, readUntil } = await slowPeer({ maxBuffered: 64 * MiB });
     let buffered = -1;
     const first = connection.data.send(Buffer.alloc(16 * MiB)).then(() => {

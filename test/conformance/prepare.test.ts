@@ -79,7 +79,7 @@ const forms: [string, Prepare][] = [
 ];
 
 describe.each(allRealPlaces)('a client that prepares its connections on $name', (place) => {
-  it.each(forms)('K18: if `prepare` returns %s, all it sends goes out first on each connection', async (_, prepare) => {
+  it.each(forms)('K18: if `prepare` returns %s, its values go out first on each connection', async (_, prepare) => {
     const { address, sockets, received } = await login(place);
     const { client, states } = clientOf(place, address, prepare, { reconnect: { delay: 1 } });
     client.data.next('first');
@@ -181,7 +181,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect(received.filter((text) => text !== '')).toEqual(['LOGIN\nwaits\n']);
   });
 
-  it('K16, K18: `connectTimeout` includes the preparation', async () => {
+  it('K16, K18: `connectTimeout` includes the time of `prepare`', async () => {
     const { address, sockets } = await login(place, false);
     const options = { connectTimeout: 100 };
     const { states, statuses } = clientOf(place, address, ({ data }) => firstValueFrom(data), options);
@@ -204,7 +204,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     },
   );
 
-  it('K18: a `prepare` that reads completes when the peer ends the stream', async () => {
+  it('K18: if `prepare` reads to the end of the stream, it completes when the peer ends its side', async () => {
     const address = await rawServer(place, (socket) => socket.end('sorry\n'));
     const { states, statuses } = clientOf(place, address, ({ data }) => data.pipe(ignoreElements()), {
       halfOpen: true,
@@ -229,7 +229,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect(statuses).toEqual(['connecting']);
   });
 
-  it('K18: the `connected` state has the prepared connection, and its channels continue', async () => {
+  it('K18: the state `connected` has the connection that `prepare` got, and the channels of that connection continue', async () => {
     const { address, received } = await login(place);
     let prepared: Connection<string, string> | undefined;
     const { client, states } = clientOf(place, address, async (connection) => {

@@ -187,7 +187,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       });
     });
 
-    it('C27: idleTimeout does not end a connection whose handler a shutdown waits for', async () => {
+    it('C27: while a shutdown waits for a handler, idleTimeout does not end the connection of that handler', async () => {
       const { server, raw, outcomes } = await serving(
         async ({ data }) => {
           const question = await firstValueFrom(data);

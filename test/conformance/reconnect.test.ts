@@ -75,7 +75,7 @@ function watched(place: Place, address: Parameters<typeof connect>[0], options: 
 }
 
 describe.each(places)('a client with reconnect over $name', (place) => {
-  it('K4: keeps one channel across connections, and sends values queued while disconnected on the new connection, in order', async () => {
+  it('K4: the client keeps one channel across connections, and values queued while disconnected go out on the new connection, in order', async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, count } = watched(place, first.address);
     client.data.next('a');
@@ -89,7 +89,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(received).toEqual(['first a', 'second b', 'second c']);
   });
 
-  it('K2: emits the states of the attempts in order, and each failure with its error', async () => {
+  it('K2: the client emits the states of the attempts in order, and each failure with its error', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { states, until, count } = watched(place, first.address);
@@ -111,7 +111,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     }
   });
 
-  it('K5: fails with the last error when the policy allows no further attempt', async () => {
+  it('K5: the client fails with the last error when the policy allows no further attempt', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { client, states, until, ended } = watched(place, first.address, {
@@ -126,7 +126,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(client.data.closed).toBe(false);
   });
 
-  it('K5: waits longer after each connection that the server closes at once', async () => {
+  it('K5: the client waits longer after each connection that the server closes at once', async () => {
     const server = listen<string, string>(await place.address(), { ...place.options, codec: lines() });
     const bound = firstValueFrom(server.listening);
     const accepting = server.subscribe(({ data }) => {
@@ -143,7 +143,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(delays.slice(0, 4)).toEqual([2, 4, 8, 16]);
   });
 
-  it('K2: restarts the count of attempts after a stable connection', async () => {
+  it('K2: the count of attempts restarts after a stable connection', async () => {
     const server = listen<string, string>(await place.address(), { ...place.options, codec: lines() });
     const bound = firstValueFrom(server.listening);
     const accepting = server.subscribe(({ data }) => {
@@ -161,7 +161,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     ).toEqual(['1 2', '1 2', '1 2']);
   });
 
-  it('K4: ends with ERR_OVERFLOW if more than maxBuffered is queued while disconnected', async () => {
+  it('K4: the client ends with ERR_OVERFLOW if more than maxBuffered is queued while disconnected', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { client, until, count, ended } = watched(place, first.address, { maxBuffered: 100 });
@@ -203,7 +203,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(ended()).toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('K7: after unsubscribing while the client waits, no attempt follows, and pending sends reject', async () => {
+  it('K7: if you unsubscribe while the client waits for its next attempt, no attempt follows, and pending sends reject', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { client, states, subscription, until, count } = watched(place, first.address);
@@ -240,7 +240,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(received).toEqual(['first a', 'first b', 'second c']);
   });
 
-  it('C6: does not dial again after complete()', async () => {
+  it('C6: the client does not dial again after complete()', async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, ended } = watched(place, first.address);
     client.data.next('a');
@@ -255,7 +255,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
 });
 
 describe.each(realPlaces)('a client with reconnect over $name, against a plain server', (place) => {
-  it('K4: discards the unfinished frame of the old connection, and sends no byte twice', async () => {
+  it('K4: the client discards the unfinished frame of the old connection, and sends no byte twice', async () => {
     const where = (await place.address()) as net.ListenOptions;
     const seen: Buffer[][] = [];
     const server = net.createServer((socket) => {

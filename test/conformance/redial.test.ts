@@ -166,7 +166,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K5: `retry(backoff())` on the states or the data does not hammer a server that ends at once', () => {
+  it('K5: `retry(backoff())` on the states or the data does not hammer a server that destroys each connection at once', () => {
     virtually((scheduler) => {
       const { dial, transport } = to('ending');
       let accepted = 0;
@@ -256,7 +256,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K5: a copy of a policy with a different `count` stops after that count', () => {
+  it('K5: a copy of a policy with a different `count` stops after that many redials', () => {
     virtually((scheduler) => {
       const policy = { ...backoff(steady), count: 2 };
       const events = [
@@ -381,7 +381,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K10: a policy that fails while the client waits ends the client with that error, or with EIO', () => {
+  it('K10: a policy that fails while the client waits ends the client with that SocketError, or with EIO for any other error', () => {
     virtually((scheduler) => {
       const fails = story(
         to('nobody').dial({

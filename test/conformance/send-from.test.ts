@@ -112,7 +112,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values.at(-1)).toBe('last');
   });
 
-  it('C5: unsubscribing while sendFrom sends a Flow leaves the remaining values in the Flow, and releases it', async () => {
+  it('C5: if you unsubscribe while sendFrom sends a Flow, the remaining values stay in the Flow, and the Flow is released', async () => {
     const { near, far } = await pairAt(place, { codec });
     const target = await pairAt(place, { codec });
     const received = record(target.far.data, () => subscription.unsubscribe());

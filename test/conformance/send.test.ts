@@ -10,7 +10,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(places)('send, over $name', (place) => {
-  it('C5: calls of send settle in order, and a loop that awaits send runs at the pace of the peer', async () => {
+  it('C5: calls of `send` settle in order, and a loop that awaits `send` runs at the pace of the peer', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 200_000 });
     let most = 0;
     let size = 0;
@@ -25,7 +25,7 @@ describe.each(places)('send, over $name', (place) => {
     expect(most).toBeLessThanOrEqual(75_536);
   });
 
-  it('C5: send waits while the peer does not read, and resolves when the peer reads again', async () => {
+  it('C5: `send` waits while the peer does not read, and resolves when the peer reads again', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 24 });
     const hold = far.data.hold();
     record(far.data);
@@ -38,7 +38,7 @@ describe.each(places)('send, over $name', (place) => {
     await sending;
   });
 
-  it('C5: a send before the connection opens resolves once it is open, and rejects if it never opens', async () => {
+  it('C5: a `send` before the connection opens resolves once the connection is open, and rejects if it never opens', async () => {
     const { near, far } = await pairAt(place, { codec });
     const client = connect<string, string>(near.remote, { ...place.options, codec });
     const subscription = client.subscribe();

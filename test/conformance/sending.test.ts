@@ -68,7 +68,7 @@ describe.each(places)('sending, over $name', (place) => {
     await recording.end();
   });
 
-  it('C2: next does not throw after the peer has disconnected', async () => {
+  it('C2: `next` does not throw after the peer has disconnected', async () => {
     const { near, far } = await pairAt(place);
     far.destroy();
     for (let turn = 0; turn < 50; turn++) {
@@ -143,7 +143,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(order).toEqual(['write', 'a', 'b', 'write', 'afterwards']);
   });
 
-  it('C9: after complete, next is ignored and send rejects with ERR_CLOSED', async () => {
+  it('C9: after `complete`, `next` is ignored and `send` rejects with ERR_CLOSED', async () => {
     const { near, far } = await pairAt(place, { codec, halfOpen: true });
     const recording = record(far.data);
     near.data.next('before');
@@ -164,7 +164,7 @@ describe.each(places)('sending, over $name', (place) => {
     await here.count(1);
   });
 
-  it('C9: after both sides have ended, next is ignored and send rejects with ERR_CLOSED', async () => {
+  it('C9: after both sides have ended, `next` is ignored and `send` rejects with ERR_CLOSED', async () => {
     const { near, far } = await pairAt(place, { codec });
     const [here, there] = [record(near.data), record(far.data)];
     near.data.complete();
@@ -203,7 +203,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     await until(() => subscription.closed);
   });
 
-  it('C2: next never blocks: values are queued in the process while the peer does not read', async () => {
+  it('C2: `next` never blocks: values are queued in the process while the peer does not read', async () => {
     const { near, raw } = await dialledAt(place, { maxBuffered: 1 << 26 });
     raw.pause();
     const sent = Buffer.alloc(1 << 24, 'x');
@@ -228,7 +228,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     expect(answers.count).toBe(2);
   });
 
-  it('C9: send after a reset by the peer rejects with the error that closed the channel', async () => {
+  it('C9: after a reset by the peer, `send` rejects with the error that closed the channel', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const recording = record(near.data);
     await abort(raw, near);

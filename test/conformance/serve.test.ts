@@ -60,7 +60,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     ['an array', () => ['one', 'two']],
     ['an async iterable', generated],
     ['a promise', () => Promise.resolve('one\ntwo'.split('\n')[0] as string)],
-  ])('S6: sends the output of a handler that returns %s, then ends the connection', async (kind, handler) => {
+  ])('S6: serve sends the output of a handler that returns %s, then ends the connection', async (kind, handler) => {
     const { address, outcomes, incidents } = await serving(place, handler);
     const client = await peerAt(place, address);
     await client.receives(kind === 'a promise' ? 'one\n' : 'one\ntwo\n');
@@ -71,7 +71,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(incidents.values).toEqual([]);
   });
 
-  it("S6: echoes if the handler returns the connection's data", async () => {
+  it("S6: serve echoes if the handler returns the connection's data", async () => {
     const { address, outcomes } = await serving(place, ({ data }) => data.pipe(map((line) => line.toUpperCase())));
     const client = await peerAt(place, address);
     client.write('one\ntwo\n');
@@ -129,7 +129,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished', bytesRead: 8 * text.length }]);
   });
 
-  it('S6: input that still has a subscriber is read to its end', async () => {
+  it('S6: after the handler has completed, input that still has a subscriber is read to its end', async () => {
     const heard: string[] = [];
     const { address, outcomes } = await serving(place, ({ data }) => {
       data.subscribe((line) => heard.push(line));
@@ -198,7 +198,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(outcomes.endings).toEqual([]);
   });
 
-  it('S6: returning something that is not a source fails the connection with ERR_HANDLER', async () => {
+  it('S6: a handler that returns something that is not a source fails its connection with ERR_HANDLER', async () => {
     for (const nonsense of [null, 7, {}, Symbol('s')]) {
       const { address, outcomes } = await serving(place, (() => nonsense) as unknown as Handler);
       await peerAt(place, address);
@@ -223,7 +223,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(incidents.values).toEqual([]);
   });
 
-  it('S6: a connection that ends while a handler sends is not a failure of the handler', async () => {
+  it('S6: if a connection ends while its handler is sending, this is not a failure of the handler', async () => {
     const { server, address, outcomes, incidents } = await serving(place, async ({ data }) => {
       await firstValueFrom(data);
       for (;;) await data.send('more');
@@ -265,7 +265,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(outcomes.endings).toEqual([]);
   });
 
-  it('S6: completes when the server has been shut down and every connection has ended', async () => {
+  it('S6: serve completes when the server has been shut down and every connection has ended', async () => {
     const { server, address, outcomes } = await serving(place, ({ data }) => data);
     const client = await peerAt(place, address);
     client.write('hello\n');
@@ -276,7 +276,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(outcomes.endings).toEqual(['complete']);
   });
 
-  it('S6: fails if the server cannot bind', async () => {
+  it('S6: serve fails if the server cannot bind', async () => {
     const { address } = await serving(place, () => NEVER);
     const second = record(
       listen<string, string>(address, { codec: lines(), ...place.options }).pipe(serve(() => NEVER)),

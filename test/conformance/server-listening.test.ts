@@ -39,7 +39,7 @@ async function freeAddress(place: Place): Promise<Address> {
 }
 
 describe.each(everywhere)('a server on %s', (_name, place) => {
-  it('S1: binds nothing before it has a subscriber, and a subscription to `listening` binds nothing', async () => {
+  it('S1: a server binds nothing before it has a subscriber, and a subscription to `listening` binds nothing', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     const addresses: Address[] = [];
@@ -73,7 +73,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(new Set(server.connections)).toEqual(new Set(ones));
   });
 
-  it('S1: continues for the other subscribers when one leaves', async () => {
+  it('S1: a server continues for the other subscribers when one leaves', async () => {
     const server = listenAt(place, await place.address());
     const staying = arrivalsOf(server);
     const leaving = server.subscribe();
@@ -83,7 +83,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await first(staying, 1)).toHaveLength(1);
   });
 
-  it('S1: closes at once when the last subscriber leaves, and emitted connections stay open', async () => {
+  it('S1: the listener closes at once when the last subscriber leaves, and emitted connections stay open', async () => {
     const { server, address, subscription } = await serverAt(place, (connection) => {
       connection.bytes.subscribe(connection.bytes);
     });
@@ -100,7 +100,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await peer.ended).toBe('fin');
   });
 
-  it('S1: resets the clients that wait to be accepted when the last subscriber leaves', async () => {
+  it('S1: when the last subscriber leaves, the clients that wait to be accepted are reset', async () => {
     const { server, address, subscription } = await serverAt(gated(place), () => undefined);
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
@@ -110,7 +110,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(0);
   });
 
-  it('S1: resets the clients waiting in the process when the last subscriber leaves, if the listener cannot be paused', async () => {
+  it('S1: if the listener cannot be paused, the clients that wait in the process are cut off when the last subscriber leaves', async () => {
     const { server, address, subscription } = await serverAt(ungated(place), () => undefined);
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
@@ -122,7 +122,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(0);
   });
 
-  it('S1: binds again for a new subscriber after the last subscriber has left', async () => {
+  it('S1: a server binds again for a new subscriber after the last subscriber has left', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     for (let round = 0; round < 3; round++) {
@@ -190,7 +190,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await firstValueFrom(server.pipe(toArray()))).toEqual([]);
   });
 
-  it('S11: a server that has been shut down never binds again', async () => {
+  it('S14: a server that has been shut down never binds again', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     const arrivals = arrivalsOf(server);
@@ -254,7 +254,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 });
 
 describe('a server on real sockets', () => {
-  it('S1: a name whose lookup ends after the last subscriber has left is not bound', async () => {
+  it('S1: if the last subscriber leaves during the lookup of a name, nothing is bound', async () => {
     const { port } = (await freeAddress(tcp)) as { port: number };
     const server = listenAt(tcp, { host: 'localhost', port });
     server.subscribe().unsubscribe();

@@ -25,7 +25,7 @@ const firstText = async (connection: Connection): Promise<string> =>
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, number) => String(number));
 
 describe.each(everywhere)('a server on %s', (_name, place) => {
-  it('S2: emits each client once, in the order in which they connected', async () => {
+  it('S2: a server emits each client once, in the order in which the clients connected', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
     await numberedPeers(place, address, 8);
@@ -49,7 +49,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     else expect(connection?.remote).toEqual(state.local);
   });
 
-  it('S2: loses nothing that a client sent before it was served', async () => {
+  it('S2: nothing that a client sent before it was served is lost', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
     const hold = server.hold();
@@ -82,7 +82,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
   describe.each([
     ['in the kernel', gated],
     ['in the process, because the listener cannot be paused', ungated],
-  ])('S5: waiting %s', (_where, prepared) => {
+  ])('S5: clients that wait %s', (_where, prepared) => {
     const open = async (options: ListenOptions = {}) => {
       const arrivals = new ReplaySubject<Connection>(Infinity);
       const opened = await serverAt(prepared(place), (connection) => arrivals.next(connection), options);
@@ -241,7 +241,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(incidents).toEqual([]);
   });
 
-  it('S5: a hold in the middle of a burst leaves the other clients in the kernel', async () => {
+  it('S5: if the server is held in the middle of a burst of clients, the other clients wait in the kernel', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(
       gated(place),
@@ -348,7 +348,7 @@ describe('a server on real sockets', () => {
     await first(arrivals, 4);
   });
 
-  it('S2: a client that connects over IPv4 to a dual-stack server has its IPv4 address', async (context) => {
+  it('S2: the connection of a client that connects over IPv4 to a dual-stack server has IPv4 addresses', async (context) => {
     const server = listenAt(tcp, { port: 0, host: '::' });
     const arrivals = arrivalsOf(server);
     const address = await firstValueFrom(server.listening.pipe(catchError(() => EMPTY)), { defaultValue: undefined });
@@ -373,7 +373,7 @@ describe('a server on real sockets', () => {
   });
 });
 
-/** Returns the TCP sockets with this local port. `unread` counts unread bytes, or a listener's queued clients. */
+/** Returns the TCP sockets with this local port. `unread` counts unread bytes, and for a listener, queued clients. */
 async function socketsOf(port: number): Promise<{ state: string; unread: number }[]> {
   const table = await readFile('/proc/net/tcp', 'utf8');
   const states: Record<string, string> = { '01': 'established', '0A': 'listening' };

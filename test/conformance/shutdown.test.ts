@@ -27,7 +27,7 @@ async function opened(place: Place, options = {}) {
 const refusal = /ENOENT|ECONNREFUSED/;
 
 describe.each(places.map((place) => [place.name, place] as const))('shutdown on %s', (_name, place) => {
-  it('S7: stops accepting, closes every connection gracefully, completes the server, and resolves', async () => {
+  it('S7: a shutdown stops accepting, closes every connection gracefully, completes the server, and resolves', async () => {
     const { server, address, accepted } = await opened(place);
     const [one, other] = [await peerAt(place, address), await peerAt(place, address)];
     const connections = await accepted(2);
@@ -155,7 +155,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     arrivals.unsubscribe();
   });
 
-  it('S7: waits for connections that are already closing, then resolves', async () => {
+  it('S7: a shutdown waits for connections that are already closing, then resolves', async () => {
     const { server, address, accepted } = await opened(place);
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
     const [one, two] = await accepted(3);
@@ -185,7 +185,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
 });
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown on %s', (_name, place) => {
-  it('S7: resolves even if peers never read, never finish, are stopped, or were killed', async () => {
+  it('S7: a shutdown resolves even if peers never read, never finish, are stopped, or were killed', async () => {
     const { server, address, accepted } = await opened(place, { maxBuffered: 64_000_000 });
     const stopped = await Puppet.start();
     const killed = await Puppet.start();
@@ -241,7 +241,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
     expect(resources()).toEqual(before);
   });
 
-  it('S7: drops clients whose handshake is in progress', async () => {
+  it('S7: a shutdown drops clients whose handshake is in progress', async () => {
     const peers: net.Socket[] = [];
     const { server, address } = await opened(place, { proxyProtocol: { trusted: ['127.0.0.1', 'unix:'] } }).catch(() =>
       opened(tcp, { proxyProtocol: { trusted: ['127.0.0.1'] } }),
@@ -342,7 +342,7 @@ describe('shutdown, in virtual time', () => {
     ]);
   });
 
-  it('S7: completes as soon as every connection has ended, before the deadline', () => {
+  it('S7: the server completes as soon as every connection has ended, before the deadline', () => {
     const events = run(undefined, ({ at, finish, shutdown }) => {
       shutdown(1_000);
       at(90, finish);

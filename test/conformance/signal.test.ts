@@ -31,7 +31,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(error).toMatchObject(aborted());
   });
 
-  it('C29: if the signal is aborted before the first subscriber, nothing is dialled', async () => {
+  it('C29: if the signal is aborted before the first subscription, nothing is dialled', async () => {
     const { client, controller } = await dial();
     controller.abort(reason);
     const states = record(client);
@@ -67,7 +67,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(states.values.map(({ status }) => status)).toEqual(['connecting', 'disconnected']);
   });
 
-  it('C29, K10: aborting the signal while the client waits ends the client', async () => {
+  it('C29, K10: if the signal is aborted while the client waits for its next attempt, the client ends', async () => {
     const controller = new AbortController();
     const client = connect(await deadAddress(place), { signal: controller.signal, reconnect: { delay: 100_000 } });
     const states = record(client);

@@ -165,7 +165,7 @@ describe('the end of a server', () => {
     expect(readFileSync(path, 'utf8')).toBe('precious');
   });
 
-  it("S8: another server's socket that has replaced the file is left in place, and continues", async () => {
+  it('S8: if another server has replaced the socket file with its own, that file is left in place, and that server continues', async () => {
     const path = join(await freshFolder(), 'socket');
     const stop = await started(path);
     unlinkSync(path);
@@ -210,7 +210,7 @@ describe('the end of a server', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S13: a server removes its file from a renamed folder, and leaves the file at its old path', async () => {
+  it('S13: a server removes its file from a renamed folder, and leaves a new file at the old path in place', async () => {
     const folder = await freshFolder();
     const [old, moved] = [join(folder, 'old'), join(folder, 'moved')];
     mkdirSync(old);
@@ -225,7 +225,7 @@ describe('the end of a server', () => {
 });
 
 describe('the mode of a socket file', () => {
-  it('S9: is 600 by default, and exact for any umask', { timeout: 40_000 }, async () => {
+  it('S9: the mode is 600 by default, and exactly the option `mode` with any umask', { timeout: 40_000 }, async () => {
     const path = join(await freshFolder(), 'socket');
     const server = await starter();
     const cases: [umask: number, options: ListenOptions, mode: number][] = [

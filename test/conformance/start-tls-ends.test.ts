@@ -33,7 +33,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_TRUNCATED' } });
   });
 
-  it('T5: a FIN between frames, without a close_notify, is ERR_TLS, but for a client only if it received nothing under TLS', async () => {
+  it('T5: a FIN between frames without a close_notify is ERR_TLS for a server, and for a client that has received nothing under TLS', async () => {
     const { near, raw, peer } = await startedAt<string, string>(side, { codec: lines() });
     const recording = record(near.data);
     await new Promise((resolve) => peer.write('one\n', resolve));
@@ -60,7 +60,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(other.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TLS' } });
   });
 
-  it('T6: complete() ends its own direction with a close_notify, and the other direction continues', async () => {
+  it('T6: complete() ends the direction of this side with a close_notify, and the other direction continues', async () => {
     const { near, peer } = await startedAt<string, string>(side, { codec: lines() });
     const recording = record(near.data);
     near.data.next('last');
@@ -155,7 +155,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     near.destroy();
   });
 
-  it('C12: idleTimeout continues, and `stats` count all bytes, unencrypted and under TLS', async () => {
+  it('C12: idleTimeout still applies, and `stats` count all bytes, unencrypted and under TLS', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines(), idleTimeout: 300 });
     const recording = record(near.data);
     raw.write('clear\n');

@@ -80,7 +80,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(info.session).toBeUndefined();
     peer.write('hello');
     expect(await recording.count(1)).toEqual([Buffer.from('hello')]);
-    raw.end(); // A server does not accept a FIN without a close_notify, if the runtime reports the difference (T5).
+    raw.end(); // Where the runtime shows that the close_notify is missing, a server does not accept the FIN (T5).
     const cutOff = { reason: 'failed', error: { code: 'ERR_TLS' } };
     if (usesInternals) expect(await firstValueFrom(near.closed)).toMatchObject(cutOff);
     else expect(await recording.end()).toBe('complete');
@@ -103,12 +103,12 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     const { error } = await failureOf(refusing, refused.near);
     expect(error).toMatchObject({
       code: 'ERR_TLS',
-      // The public API does not say why the client left.
+      // Node's public API does not say why the client left.
       message: expect.stringContaining(usesInternals ? 'certificate is refused' : 'the client has gone') as string,
     });
   });
 
-  it('T10: a function returns the options for each accepted connection, and a failed handshake is an incident', async () => {
+  it('T10: a function can return the options for each accepted connection, and a failed handshake is reported in incidents', async () => {
     const accepted: Connection[] = [];
     const { server, address } = await serverAt(place, (connection) => accepted.push(connection));
     const incidents = record(server.incidents);
@@ -132,7 +132,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     connection.destroy();
   });
 
-  it('T10: values queued on the client are sent encrypted, and received values go to its `data`', async () => {
+  it("T10: values queued on the client are sent encrypted, and received values go to the client's `data`", async () => {
     const { address } = await serverAt<string, string>(
       place,
       (connection) => {
@@ -214,7 +214,7 @@ describe.each(sides.filter(({ role }) => role === 'dialled'))('a client whose TL
     states.subscription.unsubscribe();
   });
 
-  it('T10: values sent on both channels keep their order, before and after TLS starts', async () => {
+  it('T10: values sent on the client and on its connection keep their order, before and after TLS starts', async () => {
     const { address, clear, encrypted } = await upgradingServer([]);
     const { client, connection } = await clientAt<string, string>(place, address, { codec: lines(), halfOpen: true });
     const heard = record(connection.data);
@@ -256,7 +256,7 @@ describe.each(sides.filter(({ role }) => role === 'dialled'))('a client whose TL
 });
 
 describe('TLS on an open connection', () => {
-  it('T10: is refused by a transport without TLS, and the connection continues', async () => {
+  it('T10: `startTls` is refused by a transport without TLS, and the connection continues', async () => {
     const { near, far } = await pairAt<string, string>(memory(), { codec: lines() });
     await expect(near.startTls(asClient)).rejects.toEqual(invalid('the transport has no TLS'));
     const heard = record(far.data);
@@ -264,7 +264,7 @@ describe('TLS on an open connection', () => {
     expect(await heard.count(1)).toEqual(['goes on']);
   });
 
-  it('T10: cannot be started by an encoder', async () => {
+  it('T10: an encoder cannot start TLS on its connection', async () => {
     let refused: Promise<unknown> | undefined;
     const { near, raw } = await acceptedAt<string, string>(tcp, {
       codec: {

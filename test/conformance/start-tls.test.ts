@@ -221,7 +221,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await recording.end()).toBe(error);
   });
 
-  it('T10: the failure of a `startTls` that is not awaited is not an unhandled rejection', async () => {
+  it('T10: if a `startTls` that is not awaited fails, this causes no unhandled rejection', async () => {
     const { near, raw } = await side.pair();
     const rejections: unknown[] = [];
     const note = (reason: unknown): unknown => rejections.push(reason);
@@ -246,7 +246,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
       expect(error).toMatchObject({ code: 'ERR_TIMEOUT_HANDSHAKE' });
       expect(closed.error).toBe(error);
     }
-    // `handshakeTimeout` also counts the time in which earlier values are sent to a peer that does not read.
+    // `handshakeTimeout` also covers the time in which earlier values are sent to a peer that does not read.
     const { near, raw } = await side.pair({ maxBuffered: 20_000_000 });
     raw.pause();
     near.data.next(Buffer.alloc(15_000_000));
@@ -405,7 +405,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     await expect(readAll(raw)).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('T10: works with this library on both sides, even if both send at once', async () => {
+  it('T10: TLS can start with this library on both sides, even if both sides send at once', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     near.destroy();
     raw.destroy();

@@ -27,7 +27,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(order).toEqual(['a', 'b', 'c'].flatMap((line) => [`first ${line}`, `second ${line}`, `third ${line}`]));
   });
 
-  it('F4: a later subscriber, even if it subscribes within next, gets only the values after its subscription', async () => {
+  it('F4: a later subscriber, even if it subscribes within `next`, gets only the values after its subscription', async () => {
     const { near, far } = await pairAt(place, { codec });
     let late: Recording<string> | undefined;
     const early = record(near.data, () => (late ??= record(near.data)));
@@ -37,7 +37,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(late?.values).toEqual(['b', 'c']);
   });
 
-  it('F4: a subscriber that leaves within next, or that another subscriber unsubscribes, gets nothing more', async () => {
+  it('F4: a subscriber that leaves within `next`, or that another subscriber unsubscribes, gets nothing more', async () => {
     const { near, far } = await pairAt(place, { codec });
     const first = record(near.data, (line) => {
       if (line === 'b') third.subscription.unsubscribe();
@@ -60,7 +60,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect([late.values, late.endings]).toEqual([[], ['complete']]);
   });
 
-  it('F8: after a release within next, further values are emitted only when that call of next has returned', async () => {
+  it('F8: after a release within `next`, further values are emitted only when that call of `next` has returned', async () => {
     const { near, far } = await pairAt(place, { codec });
     let depth = 0;
     let deepest = 0;
@@ -110,7 +110,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(Math.max(...depths)).toBeLessThan(100);
   });
 
-  it('F8: after a destroy within next, all subscribers still get the current value, then the end', async () => {
+  it('F8: after a destroy within `next`, all subscribers still get the current value, then the end', async () => {
     const { near, far } = await pairAt(place, { codec });
     const events: string[] = [];
     const observer = (name: string, then: () => void): Partial<Observer<string>> => ({
@@ -168,7 +168,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(recording.endings).toEqual([expect.objectContaining({ code: 'ERR_CLOSED', cause: 'first' })]);
   });
 
-  it('F8: complete within next ends only the sending side', async () => {
+  it('F8: a `complete` within `next` ends only the sending side', async () => {
     const { near, far } = await pairAt(place, { codec, halfOpen: true });
     const there = record(far.data);
     const here = record(near.data, (line) => {

@@ -99,7 +99,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     else expect(await nothing.end()).toBe('complete');
   });
 
-  it.runIf(place.name === 'tls')('T5: a reset after the last bytes is ECONNRESET, at either end', async () => {
+  it.runIf(place.name === 'tls')('T5: a reset after the last bytes is ECONNRESET, at both ends', async () => {
     const bytes = Buffer.alloc(300_000);
     const accepted = await cutAt<Buffer>(place, {});
     const below: net.Socket[] = [];
@@ -198,7 +198,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(['ECONNRESET', 'ERR_TLS']).toContain(code);
   });
 
-  it('T7: either side can destroy a connection right after it opens, and a client can be refused', async () => {
+  it('T7: either side can destroy a connection right after it opens, and a server can refuse a client', async () => {
     const { server, address } = await serverAt(place, (connection) => connection.destroy(), { maxConnections: 1 });
     const incidents = record(server.incidents);
     for (let i = 0; i < 5; i++) {

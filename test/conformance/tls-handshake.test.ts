@@ -102,7 +102,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     ['ends the stream', (socket) => socket.end()],
     ['closes the connection', (socket) => socket.destroy()],
     ['closes the connection after the ClientHello', (socket) => socket.once('data', () => socket.destroy())],
-  ])('T3: a client whose server %s fails with one ERR_TLS', async (_name, way) => {
+  ])('T3: if the server %s, the client fails with one ERR_TLS', async (_name, way) => {
     const address = await rawServer(below, way);
     const dialled = connect(address, place.options);
     const states = record(dialled);
@@ -162,7 +162,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     }
     expect(seen).toEqual([]);
     expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_TLS' }]);
-    // The public API does not say why the client left.
+    // Node's public API does not say why the client left.
     const why = usesInternals ? 'certificate' : 'the client has gone';
     if (own !== undefined) expect(incidents.values[0]?.message).toContain(why);
   });

@@ -56,7 +56,7 @@ describe.each(securePlaces)('TLS sessions, over $name', (place) => {
     },
   );
 
-  it('T11: with TLS 1.3, the first bytes add the session to the same `tls` object, and a server has no session', async () => {
+  it("T11: with TLS 1.3, a client's `tls` object gets its session with the first bytes received, and a server has no session", async () => {
     const { near, far } = await pairAt<string, string>(place, { codec: lines() });
     const info = near.tls;
     far.data.next('hello');
@@ -135,7 +135,7 @@ describe.each(securePlaces)('TLS sessions, over $name', (place) => {
   });
 });
 
-describe.each(realPlaces)('TLS sessions started on an open connection, over $name', (place) => {
+describe.each(realPlaces)('TLS sessions with `startTls`, over $name', (place) => {
   it.each(versions)(
     'T11: a dialled connection resumes a session with a server of node:tls, with %s',
     async (version) => {

@@ -86,7 +86,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(got).toBe('a\nb\n');
   });
 
-  it("T9: works in both directions with the library on both sides, and exposes the peer's identity", async () => {
+  it("T9: with the library on both sides, TLS works in both directions, and `tls` shows the peer's identity", async () => {
     const { address } = await tlsServer(place, ({ data }) => data.subscribe(data), {
       tls: { ...server, ALPNProtocols: ['chat'] },
     });
@@ -158,7 +158,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(got).toBe('still there\n');
   });
 
-  it('S2: a server with `requestCert` refuses a client with no certificate or with a wrong certificate', async () => {
+  it('T4: a server with `requestCert` refuses a client with no certificate or with a wrong certificate', async () => {
     const seen: (string | undefined)[] = [];
     const { address, incidents } = await tlsServer(
       place,
@@ -177,7 +177,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
       const refused = dial(address, bad);
       const served: string[] = [];
       refused.data.next('let me in');
-      // A TLS 1.3 client finishes its handshake before the server has verified it, so it may see only an end.
+      // A TLS 1.3 client finishes its handshake before the server has verified the client, so it may see only an end.
       await new Promise<void>((resolve) => {
         refused.data.subscribe({
           next: (line) => served.push(line),
@@ -201,7 +201,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
 });
 
 describe('TLS', () => {
-  it('K3: a client does not connect to a server that it cannot verify, even with NODE_TLS_REJECT_UNAUTHORIZED', async () => {
+  it('K3: a client does not connect to a server that it cannot verify, even if NODE_TLS_REJECT_UNAUTHORIZED is 0', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data));
     const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
     process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
@@ -219,7 +219,7 @@ describe('TLS', () => {
     expect(await got).toBe('on purpose');
   });
 
-  it('T1: a tls:// address uses TLS, verified by default, and a server reports such an address', async () => {
+  it('T1: dialling a tls:// address uses TLS and verifies by default, and the address of a TLS server has `tls: true`', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data));
     expect(address).toMatchObject({ transport: 'tcp', tls: true });
     const dialled = connect<string, string>(`tls://127.0.0.1:${address.transport === 'tcp' ? address.port : 0}`, {
@@ -305,7 +305,7 @@ describe('TLS', () => {
     got.subscription.unsubscribe();
   });
 
-  it('T9: the handshake fails without a protocol in common', async () => {
+  it('T9: the handshake fails if the two sides have no protocol in common', async () => {
     const { address } = await tlsServer(tcp, () => undefined, { tls: { ...server, ALPNProtocols: ['a'] } });
     expect(await record(dial(address, { ALPNProtocols: ['b'] })).end()).toMatchObject({ code: 'ERR_TLS' });
   });
@@ -384,7 +384,7 @@ describe('TLS', () => {
 });
 
 describe.each(securePlaces)('the identity of the server, over $name', (place) => {
-  /** Returns the code with which a client with `options` rejects a server with `identity`, or undefined. */
+  /** Dials, with `options`, a server that has `identity`. Returns the code with which the client rejects it, if any. */
   const distrust = async (identity: object, options: object): Promise<string | undefined> => {
     const { address } = await serverAt(place, () => undefined, { tls: identity });
     const dialled = connect(address, { tls: options });
@@ -446,7 +446,7 @@ describe.each(securePlaces)('the identity of the server, over $name', (place) =>
     expect(warnings).toEqual([]);
   });
 
-  it('T1: an SNICallback that throws or fails ends only that handshake', async () => {
+  it('T1: an SNICallback that throws or fails ends only its own handshake', async () => {
     const ways: tls.TlsOptions['SNICallback'][] = [
       () => {
         throw new Error('no');

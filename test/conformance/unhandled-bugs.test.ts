@@ -18,7 +18,7 @@ import { type Lines, unhandled, reported, consume } from '../support/errors/unha
 describe('errors that stay unhandled', () => {
   const boom = new Error('boom');
 
-  /** Returns the unhandled errors of a connection that `begin` reads. With `reset`, the client resets it. */
+  /** Returns the unhandled errors of a connection that `begin` reads. If `reset`, the client resets the connection. */
   async function after(begin: (connection: Lines) => unknown, reset = false): Promise<unknown[]> {
     const errors = unhandled();
     let near: Lines | undefined;
@@ -92,11 +92,11 @@ describe('errors that stay unhandled', () => {
           )
           .subscribe(),
     ],
-  ])('S19: an error from %s is reported once', async (_what, begin) => {
+  ])('S19: an error from %s is reported once as unhandled', async (_what, begin) => {
     expect(await after(begin)).toEqual([boom]);
   });
 
-  it('S19: an exception in an error handler is reported', async () => {
+  it('S19: an exception in an error handler is reported as unhandled', async () => {
     const begin = ({ data }: Lines): unknown =>
       data.subscribe({
         error: () => {
@@ -145,7 +145,7 @@ describe('errors that stay unhandled', () => {
     }
   });
 
-  it('S19: if a send on a client is not awaited and fails, the rejection is unhandled', async () => {
+  it('S19: if a `send` on a client is not awaited and fails, the rejection is unhandled', async () => {
     const errors = unhandled();
     const address = await rawServer(tcp, (socket) => {
       socket.pause();
@@ -158,7 +158,7 @@ describe('errors that stay unhandled', () => {
     expect(errors.length).toBe(1);
   });
 
-  it('S19: an awaited send and a `for await` loop reject with the error', async () => {
+  it('S19: an awaited `send` and a `for await` loop reject with the error', async () => {
     const seen: unknown[] = [];
     const errors = await after(({ data }) => {
       void (async () => {
@@ -178,7 +178,7 @@ describe('errors that stay unhandled', () => {
     expect(errors).toEqual([]);
   });
 
-  it('S19: an error from a handler of `serve` is an incident, and is not unhandled', async () => {
+  it('S19: an error from a handler of `serve` is reported in `incidents`, not as unhandled', async () => {
     const errors = unhandled();
     const server = listen<string, string>({ port: 0 }, { codec: lines() });
     const incidents = record(server.incidents);

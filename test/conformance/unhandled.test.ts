@@ -122,7 +122,7 @@ describe.each([...realPlaces, ...securePlaces].map((place) => [place.name, place
         const ending = firstValueFrom(near.closed);
         raw.write('hello\n');
         await until(() => near.stats.bytesRead === 6);
-        // Only readers that decode find a bad frame, and an abort under TLS may have a different code.
+        // Only readers that decode find a bad frame. Under TLS, an abort may be reported with a different code.
         const isDecoded = !/bytes|body|sendFrom$|sendFrom through|relay|writable/.test(kind);
         if (how === 'a bad frame' && !isDecoded) near.destroy();
         else if (how === 'a reset' && place.name.startsWith('tls')) {

@@ -12,7 +12,7 @@ import { readAll } from '../support/sockets/read-socket.js';
 const reply = Buffer.alloc(4_000_000, 'r');
 
 describe.each(realPlaces)('a connection whose reader has left, over $name', (place) => {
-  it('C22: is closed cleanly once its reply is sent, although the peer sends more than the read-ahead limit', async () => {
+  it('C22: the connection is closed cleanly once its reply is sent, although the peer sends more than the read-ahead limit', async () => {
     const ends: string[] = [];
     const { address } = await serverAt(
       place,
@@ -37,7 +37,7 @@ describe.each(realPlaces)('a connection whose reader has left, over $name', (pla
 });
 
 describe('claimTimeout', () => {
-  /** Serves a client that sends once and stays, in virtual time. Returns how its connection ended. */
+  /** In virtual time, serves a client that sends once and stays connected. Returns how its connection ended. */
   const within = (use: (connection: Connection) => void): string[] => {
     const log: string[] = [];
     new TestScheduler(() => undefined).run(({ flush }) => {
@@ -59,12 +59,12 @@ describe('claimTimeout', () => {
     return log;
   };
 
-  it('C22: does not end a connection that was read and whose sending side is open', () => {
+  it('C22: claimTimeout does not end a connection that was read and whose sending side is open', () => {
     const log = within(({ data }) => data.pipe(take(1)).subscribe());
     expect(log).toEqual(['ERR_CLOSED']);
   });
 
-  it('C22: ends a connection that never had a reader', () => {
+  it('C22: claimTimeout ends a connection that never had a reader', () => {
     expect(within(() => undefined)).toEqual(['ERR_TIMEOUT_CLAIM']);
   });
 });

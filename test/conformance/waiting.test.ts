@@ -23,7 +23,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(recording.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F1: stops emitting when the last subscriber leaves, and the next subscriber gets the rest', async () => {
+  it('F1: a Flow stops emitting when the last subscriber leaves, and the next subscriber gets the rest', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c', 'd', 'e']) far.data.next(line);
     await until(() => near.stats.bytesRead === 10);
@@ -41,7 +41,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(await firstValueFrom(near.data)).toBe('e');
   });
 
-  it('F1: continues emitting when one of several subscribers leaves', async () => {
+  it('F1: a Flow continues emitting when one of several subscribers leaves', async () => {
     const { near, far } = await pairAt(place, { codec });
     const stays = record(near.data);
     const leaves = record(near.data.pipe(take(1)));
@@ -101,7 +101,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
 });
 
 describe.each(realPlaces)('a Flow without subscribers, against node:net over $name', (place) => {
-  it('F1: everything that a plain client sent before the first subscriber is kept, with its FIN', async () => {
+  it('F1: if a plain client sends and ends before the first subscription, everything is kept, even the FIN', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     raw.end('one\ntwo\nthree');
     await until(() => near.stats.bytesRead === 13);

@@ -253,7 +253,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     });
   });
 
-  it('C12: keeps the first failure, unless a frame error or a reset explains it better', () => {
+  it('C12: keeps the first failure, unless a frame error or a reset explains the end better', () => {
     fc.assert(
       fc.property(sequences, (steps) => {
         let first: { readonly kind: string; readonly error: SocketError } | undefined;
@@ -274,7 +274,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     );
   });
 
-  it('C12: reports no failure only if both sides have finished', () => {
+  it('C12: reports a clean end only if both sides have finished', () => {
     always(({ state, outcomes, isPeerFinished, finsSent }) => {
       if (outcomes === 0 || state.failure !== undefined) return;
       expect(isPeerFinished).toBe(true);
@@ -298,7 +298,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     });
   });
 
-  it('C11, S7: ends once its work is done and its readers have left, even if the peer does nothing', () => {
+  it('C11, S7: after a close, drain or failure, ends once the work and the readers have ended, without help from the peer', () => {
     fc.assert(
       fc.property(
         sequences,
@@ -335,7 +335,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     );
   });
 
-  it('after the outcome, only notifies readers that still read received data', () => {
+  it('after the outcome, does nothing except notify the readers that still read received data', () => {
     fc.assert(
       fc.property(sequences, sequences, (steps, later) => {
         const driver = after(...steps);
@@ -381,7 +381,7 @@ describe('CloseState', () => {
     expect(driver.finsAsked).toBe(1);
   });
 
-  it('S6: closes after completeAndClose when the last reader has left', () => {
+  it('S6: after completeAndClose, closes when the last reader has left', () => {
     const driver = after('completeAndClose');
     expect(driver.performed).toEqual(['finishSending']);
     driver.input('reader leaves');
@@ -419,24 +419,24 @@ describe('CloseState', () => {
     expect(state.peerEndDelivered(false, false)).toEqual([]);
   });
 
-  it('T5: fails a connection that was cut off between frames once its readers are notified', () => {
+  it('T5: if the stream was cut off between frames, notifies the readers, then fails the connection', () => {
     const driver = after('peer is cut off');
     expect(driver.performed).toEqual(['failInput', 'reset', 'failInput']);
   });
 
-  it('C11: releases the socket at closeTimeout if the FIN was sent, and resets it otherwise', () => {
+  it('C11: at closeTimeout, releases the socket if the FIN was sent, and resets it otherwise', () => {
     expect(after('close', 'flush', 'time out').performed.at(-2)).toBe('release');
     expect(after('close', 'time out').performed.at(-2)).toBe('reset');
   });
 
-  it('C22: limits the time of a connection without a reader by claimTimeout, unless it is closing', () => {
+  it('C22: starts claimTimeout for a connection without a reader, unless the connection is closing', () => {
     expect(after('reader leaves').hasClaimTimer).toBe(true);
     expect(
       after('reader leaves', 'close', 'flush').performed.filter((action) => action === 'startClaimTimer'),
     ).toHaveLength(1);
   });
 
-  it('C12: reports a reset by the peer that arrived before destroy', () => {
+  it('C12: if a reset by the peer arrived before the call of destroy, reports the reset', () => {
     const driver = after('destroy', 'socket fails');
     expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ECONNRESET' } });
   });

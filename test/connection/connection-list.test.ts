@@ -7,7 +7,7 @@ interface Member extends Listed<Member> {
   readonly number: number;
 }
 
-it('S1: a connection list and its Set keep the order of addition, whenever the Set is first read', () => {
+it('S1: a connection list and its Set keep the order of addition, no matter when the Set is first read', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(7)), fc.nat(20), (numbers, firstRead) => {
       const members = Array.from({ length: 8 }, (_, number): Member => ({

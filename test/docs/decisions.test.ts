@@ -52,7 +52,7 @@ describe.each(places)('Flow over $name', (place) => {
     expect(first.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F10: while it is held, does not report its end, and after the release, emits its values first', async () => {
+  it('F10: does not report its end while it is held; after the release, emits its values, then reports the end', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -77,7 +77,7 @@ describe.each(places)('Flow over $name', (place) => {
     expect(received.values).toEqual([]);
   });
 
-  it('F11: keeps a Hold that was taken before a subscription, and across subscriptions', async () => {
+  it('F11: can be held before it has a subscriber, and stays held when that subscriber leaves', async () => {
     const { near, far } = await pairAt(place, text);
     const hold = near.data.hold();
     const first = record(near.data);
@@ -116,7 +116,7 @@ describe.each(places)('a connection over $name', (place) => {
     hold.release();
   });
 
-  it('C15: lets the newest view with a subscriber read, and then the previous view', async () => {
+  it('C15: lets the newest view read, and after its last subscriber has left, the previous view', async () => {
     const { near, far } = await pairAt(place, text);
     const messages = record(near.data);
     far.data.next('to data');
@@ -176,7 +176,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(await record(near.data).count(1)).toEqual(['unread']);
   });
 
-  it('C17: still emits the values that arrive while it closes, if its channel is not held', async () => {
+  it('C17: while it closes, still emits the values that arrive, if its channel is not held', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const closed = near.close();
@@ -187,7 +187,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect([received.values, received.endings]).toEqual([['still'], ['complete']]);
   });
 
-  it('C17: discards the values that arrive while it closes if its channel is held', async () => {
+  it('C17: while it closes, discards all unread values if its channel is held', async () => {
     const { near, far } = await pairAt(place, text);
     const received = record(near.data);
     const hold = near.data.hold();
@@ -202,7 +202,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect([received.values, received.endings]).toEqual([[], ['complete']]);
   });
 
-  it('C18: accepts a burst over maxBuffered that the kernel can take', async () => {
+  it('C18: accepts a burst of more than maxBuffered if the kernel can take it', async () => {
     const { near, far } = await pairAt(place, { ...text, maxBuffered: 1_000 });
     const received = record(far.data);
     for (let line = 0; line < 20; line++) near.data.next('x'.repeat(99));
@@ -289,7 +289,7 @@ describe.each(places)('the end of a connection over $name', (place) => {
     });
   });
 
-  it('C28: the outcome of a connection includes the connection, which JSON leaves out', async () => {
+  it('C28: the outcome of a connection includes the connection, but its JSON does not', async () => {
     const server = listen(await place.address(), { ...place.options, ...text });
     onTestFinished(() => server.shutdown());
     const log = record(server.pipe(serve(({ data }) => data)));

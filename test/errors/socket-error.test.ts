@@ -102,7 +102,7 @@ describe('systemError', () => {
   });
 });
 
-describe('shown', () => {
+describe('describeValue', () => {
   it.each<[unknown, string]>([
     ['a"b\n\0', '"a\\"b\\n\\u0000"'],
     [NaN, 'NaN'],
@@ -127,7 +127,7 @@ const throwing = {
   },
 };
 
-describe('reasonOf', () => {
+describe('describeError', () => {
   it.each<[string, unknown, string]>([
     ['an error', new RangeError('no date: x'), 'RangeError: no date: x'],
     ['an error without a message', new TypeError(''), 'TypeError'],
@@ -144,12 +144,12 @@ describe('reasonOf', () => {
     ['several errors in one', new AggregateError([new Error('a'), 'b']), 'AggregateError: a; "b"'],
     ['several errors with a message', new AggregateError([new Error('a')], 'both'), 'AggregateError: both'],
     ['a text', 'no', '"no"'],
-    ['nothing', undefined, 'undefined'],
+    ['undefined', undefined, 'undefined'],
     ['an object', { reason: 7 }, '{ reason: 7 }'],
     ['an object without a prototype', Object.create(null), '[Object: null prototype] {}'],
     ['a symbol', Symbol('s'), 'Symbol(s)'],
     ['a value that cannot be shown', { [inspect.custom]: () => throwing.get() }, 'an object'],
-  ])('names %s', (_, cause, text) => {
+  ])('describes %s', (_, cause, text) => {
     expect(describeError(cause)).toBe(text);
   });
 

@@ -27,7 +27,7 @@ function start(
   return { program: new Program(child), child };
 }
 
-/** Opens a listening socket as systemd does. This process never accepts on it. Its file stays when it is closed. */
+/** Opens a listening socket as systemd does. This process never accepts on it. Closing it leaves its file. */
 async function opened(where: { port: number; host: string } | { path: string }) {
   const server = net.createServer();
   const gate = new AcceptGate(server);

@@ -24,7 +24,7 @@ setInterval(() => {
 /** The lines on a terminal after `text` was written to it, without colours and without erased text. */
 function shownBy(text: string): string[] {
   const written = text.split('\n').slice(0, -1);
-  // eslint-disable-next-line no-control-regex -- these are what a terminal acts on
+  // eslint-disable-next-line no-control-regex -- a terminal acts on these characters
   return written.map((line) => line.replace(/^[^]*\r\x1b\[K/, '').replace(/\x1b\[[\d;]*m/g, ''));
 }
 
@@ -69,13 +69,13 @@ describe.each(['written to a file', 'on a busy terminal'])('the tour %s', (where
   it('fits into 30 rows of 80 columns, with the output of npm and the prompt', () => {
     expect(lines.length + around.length).toBeLessThanOrEqual(rows);
     expect(lines.filter((line) => line.length >= columns)).toEqual([]);
-    // eslint-disable-next-line no-control-regex -- what else a terminal acts on could move what is shown
+    // eslint-disable-next-line no-control-regex -- other control characters could move the text
     expect(text).not.toMatch(/[\x00-\x09\x0b-\x1f]/);
   });
 
   it('is animated on a terminal, and writes plain lines elsewhere', () => {
     if (where.includes('terminal')) expect(written).toContain('█');
-    // eslint-disable-next-line no-control-regex -- there should be none of them
+    // eslint-disable-next-line no-control-regex -- no control character should be there
     else expect(written).not.toMatch(/[\x00-\x09\x0b-\x1f█]/);
   });
 

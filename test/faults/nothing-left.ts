@@ -23,7 +23,7 @@ export async function nothingLeftOf(
     await new Promise((resolve) => setImmediate(resolve));
     left = more(before, census());
     if (left.length > 0) continue;
-    // A collection can take several rounds. An object that survives 25 of them is still referenced.
+    // One collection may not free everything. An object that survives 25 collections is still referenced.
     if (++collections > 25) break;
     gc?.();
     left = marked.filter(({ ref }) => ref.deref() !== undefined).map(({ name }) => name);

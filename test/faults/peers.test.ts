@@ -102,7 +102,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C10: the death of a peer whose data nobody subscribes to affects no other connection', async () => {
+  it('C10: if nobody subscribes to the data of a peer, the death of that peer affects no other connection', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { server, address } = await stage.server(() => undefined);

@@ -73,7 +73,7 @@ describe.each(realPlaces)('a connection through a faulty proxy over $name', (pla
       expect(end).toBe('fin');
     }));
 
-  it('K4: is replaced by a client with reconnect each time it is cut, and no answer is torn', () =>
+  it('K4: each time it is cut, a client with reconnect replaces it, and no answer is torn', () =>
     onStage(place, async (stage) => {
       const seen: string[] = [];
       const { address: target } = await stage.server<string, string>(
@@ -140,7 +140,7 @@ describe.each(realPlaces)('a connection through a faulty proxy over $name', (pla
       expect(states.filter((status) => status === 'connecting')).toHaveLength(5);
     }));
 
-  it('C8: fails with ERR_TIMEOUT_IDLE in a black hole', () =>
+  it('C8: fails with ERR_TIMEOUT_IDLE after the proxy has stopped forwarding', () =>
     onStage(place, async (stage) => {
       const { address: target, accepted } = await stage.accepting({ idleTimeout: 60 });
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 1_000 } });
@@ -152,7 +152,7 @@ describe.each(realPlaces)('a connection through a faulty proxy over $name', (pla
       expect((await firstValueFrom((await accepted).closed)).reason).toBe('failed');
     }));
 
-  it('C4: buffers no more than its bound in a black hole', () =>
+  it('C4: buffers at most maxBuffered and one value while the proxy forwards nothing', () =>
     onStage(place, async (stage) => {
       const { address: target } = await stage.accepting();
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 0 } });
@@ -168,7 +168,7 @@ describe.each(realPlaces)('a connection through a faulty proxy over $name', (pla
       expect((await firstValueFrom(near.closed)).reason).toBe('destroyed');
     }));
 
-  it('C11: ends close() at closeTimeout in a black hole', () =>
+  it('C11: if the proxy forwards nothing, close() ends at closeTimeout', () =>
     onStage(place, async (stage) => {
       const { address: target, accepted } = await stage.accepting({ closeTimeout: 50 });
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 0 } });

@@ -75,7 +75,7 @@ describe('concatMapPaced', () => {
     expect(source.subscribed).toBe(false);
   });
 
-  it('F1: unsubscribing leaves values that have not started for the next subscriber', async () => {
+  it('F1: after an unsubscription, the next subscriber gets the values whose inner sources have not started', async () => {
     const source = new SourceFlow(1, 2, 3);
     const flow = source.pipe(concatMapPaced((value) => [value]));
     expect(await firstValueFrom(flow)).toBe(1);

@@ -47,7 +47,7 @@ describe('mergeMapPaced', () => {
     expect(source.held).toBe(true);
     for (const hold of holds) hold.release();
     await turns();
-    // One inner source has ended, so the last inner source has run as well.
+    // Three inner sources run at once. Two of the first three have ended, so the fourth has run as well.
     expect(recording.values.toSorted()).toEqual(['a', 'b', 'd', 'e', 'f', 'g', 'z']);
     const late = derived.hold();
     flow.push('h', 'i');

@@ -250,7 +250,7 @@ describe('mergeMapPaced', () => {
     expect([sync.returned, async.returned]).toEqual([0, 0]);
   });
 
-  it('F6: unsubscribing in the middle of an iterable ends its iteration, once', async () => {
+  it('F6: unsubscribing in the middle of an iterable calls `return` of its iterator once', async () => {
     for (const kind of ['sync', 'async'] as const) {
       const inner = counting(['a', 'b', 'c']);
       const source = new SourceFlow(1, 2);

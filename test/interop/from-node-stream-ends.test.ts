@@ -142,8 +142,8 @@ describe('fromNodeStream', () => {
   });
 
   it.each([
-    ['no stream', {}],
-    ['nothing', undefined],
+    ['an object that is not a stream', {}],
+    ['undefined', undefined],
     ['a readable stream', Readable.from(['a'])],
     ['a writable stream', new Writable()],
     ['a stream in object mode', new PassThrough({ objectMode: true })],
@@ -170,7 +170,7 @@ describe('fromNodeStream', () => {
     expect(await record(fromNodeStream(gone)).end()).toMatchObject({ code: 'ECONNABORTED' });
   });
 
-  it('I1: treats a side of the stream that has ended or is missing as ended', async () => {
+  it('I1: if a side of the stream has ended or is missing, treats it as ended', async () => {
     const [near, far] = duplexPair();
     near.end();
     far.resume();
@@ -203,7 +203,7 @@ describe('fromNodeStream', () => {
     await expect(ended.send('x')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('C19: never gives a stream memory that the library reuses', async () => {
+  it('C19: memory that the library reuses is never passed to a stream', async () => {
     const kept: Buffer[] = [];
     const keeping = new Duplex({
       read: () => undefined,

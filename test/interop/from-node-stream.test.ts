@@ -28,7 +28,7 @@ function listenersOf(stream: Duplex): Record<string, number> {
   return Object.fromEntries(ours.map((event) => [event, stream.listenerCount(event)]));
 }
 
-/** Writes `piece` to `stream` until `write` returns false, and returns how many bytes were written. */
+/** Writes `piece` whenever nothing is queued, until 50 turns bring no progress. Returns how many bytes were written. */
 async function fill(stream: Duplex, piece: Buffer): Promise<number> {
   let written = 0;
   for (let idle = 0; idle < 50;) {

@@ -298,7 +298,7 @@ describe('fromWebStreams', () => {
     expect(calls.written).toEqual(['still here']);
   });
 
-  it('I1: error(reason) aborts one stream and cancels the other with the reason, and releases both', async () => {
+  it('I1: error(reason) aborts the writable stream, cancels the readable stream, and releases both', async () => {
     const { writable, calls } = recordingStream<string>();
     const { readable, calls: source } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
@@ -346,7 +346,7 @@ describe('fromWebStreams', () => {
     expect([readable.locked, writable.locked]).toEqual([false, false]);
   });
 
-  it('I1: returns a channel that has ended or failed if one of the streams has', async () => {
+  it('I1: if the streams have ended or one has failed, the returned channel ends or fails', async () => {
     const closed = new WritableStream<string>();
     await closed.close();
     const { readable, controller } = fedStream<string>(1);

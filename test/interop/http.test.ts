@@ -66,7 +66,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('S6: serve reports how each connection ended, and closes the others when it is unsubscribed', async () => {
+  it('S6: serve reports how each connection ended, and closes the remaining ones when it is unsubscribed', async () => {
     const web = http.createServer(echo);
     const server = listen(await place.address(), place.options);
     const bound = firstValueFrom(server.listening);
@@ -145,7 +145,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: ends only the response of a client that leaves in the middle of it', async () => {
+  it('I2: ends the response to a client that leaves in the middle of it, and continues', async () => {
     let ended: (hadError: unknown) => void = () => undefined;
     const end = new Promise((resolve) => {
       ended = resolve;

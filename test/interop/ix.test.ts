@@ -125,7 +125,7 @@ describe('pull', () => {
     },
   );
 
-  it('F5: returns an iterable that can be sent, and is pulled while it is sent', async () => {
+  it('F5: sendFrom sends an iterable of ix', async () => {
     const { near, far } = await pairAt<string, string>(places[2]!, { codec: lines() });
     const source = from(numbers(5)).pipe(map((value) => `line ${value}`));
     const received = firstValueFrom(far.data.pipe(toArray()));
@@ -147,7 +147,7 @@ describe('pull with batch', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F12: waits for one value, then takes the rest of that delivery, up to `batch`', async () => {
+  it('F12: waits for one value, then adds the values that arrive with it, up to `batch`', async () => {
     const flow = new SourceFlow<number>();
     const iterator = pull(flow, { batch: 4 })[Symbol.asyncIterator]();
     const first = iterator.next();
@@ -202,7 +202,7 @@ describe('pull with batch', () => {
     expect(await firstValueFrom(flow)).toBe(7);
   });
 
-  it('F12: on return(), settles pending next() calls as done, and takes no returned array back', async () => {
+  it('F12: on return(), settles the pending next() calls as done, except a call that already has its array', async () => {
     const flow = new SourceFlow<number>();
     const iterator = pull(flow, { batch: 4 })[Symbol.asyncIterator]();
     const parked = [iterator.next(), iterator.next()];
@@ -246,7 +246,7 @@ describe('pull with batch', () => {
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
   });
 
-  it('F12: waits while others hold the Flow, like any subscription', async () => {
+  it('F12: waits while another Hold holds the Flow, like any subscription', async () => {
     const flow = new SourceFlow(1, 2);
     const hold = flow.hold();
     const iterator = pull(flow, { batch: 5 })[Symbol.asyncIterator]();
@@ -285,7 +285,7 @@ describe('pull with batch', () => {
     },
   );
 
-  it('F12: refuses a bad `batch` and other options at once, and names them', () => {
+  it('F12: refuses a bad `batch` and other options at once, and the error names them', () => {
     const flow = new SourceFlow<number>();
     const refused = (options: unknown): unknown => refusal(() => pull(flow, options as { batch: number }));
     for (const batch of [0, -1, 1.5, NaN, Infinity, 2 ** 31, '3', null, undefined]) {

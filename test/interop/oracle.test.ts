@@ -119,7 +119,7 @@ async function story({ near: nearSocket, far: farSocket }: Pair, steps: readonly
   return { looks, events: near.events, received: near.received };
 }
 
-/** Whether a step has no visible effect, or an intended difference between the socket and the stream. */
+/** Whether a step has no visible effect, or an effect that differs on purpose between the socket and the stream. */
 function isPointless({ at, act }: Step, near: Watched, far: Watched): boolean {
   if (act === 'reset' && at === 'far') {
     // Once the near end has received the FIN, it reads no more. A reset right after unread bytes may count as the end.

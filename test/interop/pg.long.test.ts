@@ -222,7 +222,7 @@ describeWith('pg', programs, (paths) => {
         return loggedIn(options);
       }).pipe(retry(backoff({ initial: 20, max: 100, attempts: 100 }))), // A starting server refuses clients.
     );
-    // This subscription would keep the attempts alive, so it has to end.
+    // While this subscription lasts, the client dials. So the subscription ends at the third wait.
     const waiting = clients[0]!.pipe(filter(({ status }) => status === 'waiting'));
     await firstValueFrom(waiting.pipe(skip(2)));
     await server.start();

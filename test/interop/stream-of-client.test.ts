@@ -262,7 +262,7 @@ describe('a stream over a client, in place of a socket,', () => {
     stream.destroy();
   });
 
-  it('I2: with setTimeout, reports silence, again after each activity, and does not end', async () => {
+  it('I2: with setTimeout, emits `timeout` after each silence, and does not end', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const stream = toNodeStream(near);
     const events = eventsOf(stream.resume());

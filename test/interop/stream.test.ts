@@ -150,7 +150,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     expect(events).toEqual(['close false']);
   });
 
-  it('I3: destroy(error) closes at once, but everything written before it still arrives', async () => {
+  it('I3: after destroy(error) in the turn of a write, everything written still arrives', async () => {
     const { near, far } = await pair();
     const stream = toNodeStream(near);
     const events = eventsOf(stream);
@@ -228,7 +228,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     await Promise.resolve();
     stream.write('d');
     await until(() => Buffer.concat(there.values).length === 4);
-    // A write counts twice in memory.
+    // In memory, each write is counted twice.
     expect(writes.count).toBe(place.name === 'memory' ? 2 : 1);
     stream.end();
     expect(await there.end()).toBe('complete');

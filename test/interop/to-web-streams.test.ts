@@ -78,7 +78,7 @@ describe.each(allPlaces)('toWebStreams over $name', (place) => {
 });
 
 describe.each(ends)('the web streams of a connection, $name,', ({ pair, place }) => {
-  it('I1: on close(), send everything written and the FIN, then settle it, and continue to read', async () => {
+  it('I1: on close(), send everything written and the FIN, then settle close(), and continue to read', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const there = record(far.bytes);
     const { readable, writable } = toWebStreams(near.bytes);

@@ -122,7 +122,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     const expected = createHash('sha256');
     for (let i = 0; i < total; i++) expected.update(chunk);
     expect(hash.digest('hex')).toBe(expected.digest('hex'));
-    // Data in flight fits into the buffers of the kernel and the streams.
+    // The sender is ahead only by the data that fits into the buffers of the kernel and the streams.
     expect(ahead).toBeLessThan((total * chunk.length) / 2);
   });
 
@@ -152,7 +152,7 @@ describe.each(allPlaces)('ws over $name', (place) => {
     expect((await closed).map(String)).toEqual(['1001', 'going away']);
   });
 
-  test('S7: ends web sockets that nobody has closed when the server shuts down', async () => {
+  test('S7: when the server shuts down, ends web sockets that nobody has closed', async () => {
     const { server, address } = await webServerAt(place);
     const socket = socketTo(place, address);
     await once(socket, 'open');

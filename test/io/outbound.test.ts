@@ -192,7 +192,7 @@ describe('the sending sides of one client', () => {
     model.checkMarks();
   });
 
-  it('C4, C5: values queued for a connection and values that prepare it count together', () => {
+  it('C4, C5: values queued in the client and values that prepare its connection count together in bufferedBytes', () => {
     const model = new Model();
     const size = limits.highWaterMark - 1_000;
     model.send({ do: 'send', side: 'client', size, waits: 'no' });
@@ -202,7 +202,7 @@ describe('the sending sides of one client', () => {
     expect(model.clientOutbound.bufferedBytes).toBe(2 * size);
   });
 
-  it('C5, K4, K12: client values are written completely, once and in order, and own values only on their connection', async () => {
+  it('C5, K4, K12: values of the client are written once, whole and in order; values of a connection go out on no other', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (steps) => {
         const model = new Model();

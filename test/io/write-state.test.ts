@@ -195,7 +195,7 @@ describe('the write state', () => {
     );
   });
 
-  it('C1: a value sent by an encoder is written completely, before the value that is being encoded, whichever side sent it', () => {
+  it('C1: if an encoder sends a value on either side, that value is written whole, before the value that is being encoded', () => {
     const origin = fc.constantFrom('own' as const, 'client' as const);
     const size = fc.oneof(fc.nat(20), fc.nat(9_000));
     fc.assert(

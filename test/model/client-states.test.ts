@@ -72,7 +72,7 @@ const step = (): fc.Arbitrary<Step> =>
   );
 
 class Watcher {
-  /** `c`onnecting, con`n`ected, `d`isconnected, and at the end `C`ompletion or `E`rror. */
+  /** A letter for each event: `c`onnecting, con`n`ected, `d`isconnected, and at the end `C`ompletion or `E`rror. */
   story = '';
   left = false;
   last: ConnectionState<string> | undefined;
@@ -257,7 +257,7 @@ describe.each([
   ['tcp', tcp, 60],
   ['unix', unix, 60],
 ] as const)('the states of a client on %s', (_name, place, numRuns) => {
-  it('K2: follow the grammar, whatever the server and the subscribers do', async () => {
+  it('K2: follow the grammar of this rule, whatever the server and the subscribers do', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step(), { maxLength: 40 }), async (steps) => {
         // A free address that stays the same when the server restarts.

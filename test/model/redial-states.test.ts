@@ -188,7 +188,7 @@ describe.each([
   ['tcp', tcp, 60],
   ['unix', unix, 60],
 ] as const)('a client with reconnect on %s', (_name, place, numRuns) => {
-  it('K2: follows the grammar, and K4: sends and emits each message at most once and in order, whatever happens', async () => {
+  it('K2: follows the grammar of this rule, and sends and emits each message at most once and in order (K4)', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const { address, subscription } = await serverAt(place, () => undefined);

@@ -29,9 +29,9 @@ const step: fc.Arbitrary<Step> = fc.record({
 
 /** Sequences that random steps rarely contain. */
 const examples = [
-  // A reader joins in a new run, while a different reader still reads the end of the last run.
+  // A reader joins in a new run, while a different reader still reads the end of the previous run.
   ['read', 'read', 'read', 'ready', 'reader comes to the end', 'connection closes', 'read'],
-  // The last reader of the last run leaves in the new run.
+  // The last reader of the previous run leaves in the new run.
   ['read', 'read', 'ready', 'reader comes to the end', 'connection closes', 'unread'],
   // A connection is lost with so many unread bytes that the next connection must not be read yet.
   [
@@ -72,7 +72,7 @@ describe.each([
   ['with three attempts', { attempts: 3, stableAfter: 2_000 }],
   ['with attempts without end', { attempts: Infinity, stableAfter: 2_000 }],
 ] as const)('the reducer of a client %s', (_name, limits) => {
-  it('K2: publishes the states in order, K1, K7: has one attempt at a time, and K8: leaves nothing behind', () => {
+  it('K2: publishes the states in order, has one attempt at a time (K1, K7), and leaves nothing behind (K8)', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const driver = new SessionDriver(limits);

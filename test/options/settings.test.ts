@@ -75,7 +75,7 @@ const described = ([option, value]: Case): string => `${option}: ${inspect(value
 
 describe('a bad option', () => {
   it.each(forListen.map((one) => [described(one), ...one] as const))(
-    'A5: listen throws at once for %s, and names it',
+    'A5: listen throws at once for %s, and the error names the option',
     (_title, option, value) => {
       const options = { transport: untouched(), [option]: value };
       expect(refusal(() => listen('tcp://localhost:1', options))).toMatchObject({
@@ -86,7 +86,7 @@ describe('a bad option', () => {
   );
 
   it.each(forConnect.map((one) => [described(one), ...one] as const))(
-    'A5: connect throws at once for %s, and names it',
+    'A5: connect throws at once for %s, and the error names the option',
     (_title, option, value) => {
       const options = { transport: untouched(), [option]: value };
       expect(refusal(() => connect('tcp://localhost:1', options))).toMatchObject({
@@ -106,7 +106,7 @@ describe('a bad option', () => {
   });
 
   it.each(['idelTimeout', 'highWatermark', 'maxbuffered', 'transport2'])(
-    'A5: %s, which is not an option in this version, is refused by name',
+    'A5: %s, which is not an option in this version, is refused, and the error names it',
     (option) => {
       for (const create of [listen, connect]) {
         expect(refusal(() => create('tcp://localhost:1', { transport: untouched(), [option]: {} }))).toMatchObject({
@@ -184,7 +184,7 @@ describe('a bad option', () => {
     ['tcp://[fe80::1%eth0]:7000', { family: 4 }, 'family'],
     ['tcp://127.0.0.1:7000', { localAddress: '::1' }, 'localAddress'],
     ['tcp://[::1]:7000', { localAddress: '127.0.0.2' }, 'localAddress'],
-  ] as const)('K20: a client of %s refuses %o, and names the option', (address, options, named) => {
+  ] as const)('K20: a client of %s refuses %o, and the error names the option', (address, options, named) => {
     expect(refusal(() => connect(address, options))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
       message: expect.stringMatching(new RegExp(`^${named}: `)),
@@ -276,7 +276,7 @@ describe('valid options', () => {
     expect(listenSettings({ proxyProtocol: { trusted: [], ...absent } }).proxyProtocol).toEqual({ trusted: [] });
   });
 
-  it('A5: the bounds themselves are valid', () => {
+  it('A5: the smallest and the largest permitted values are valid', () => {
     for (const value of [0, 0.5, 1, 2 ** 31 - 1]) {
       const all = Object.fromEntries([...durations, 'connectTimeout'].map((name) => [name, value]));
       expect(connectSettings(all)).toMatchObject(all);
@@ -295,7 +295,7 @@ describe('valid options', () => {
     expect(connectSettings({ maxBuffered: 1_000, highWaterMark: 500 }).highWaterMark).toBe(500);
   });
 
-  it("A5: the caller's object is not changed, and can be changed afterwards", async () => {
+  it("A5: the caller's objects are not changed, and may be frozen", async () => {
     const address = Object.freeze({ port: 0 });
     const options = { codec: lines(), idleTimeout: 5 };
     const before = { ...options };
@@ -316,7 +316,7 @@ describe('a bad address', () => {
     ['port null', { port: null }, 'port'],
     ['port undefined', { port: undefined }, 'port'],
     ['port and path', { port: 80, path: '/tmp/x' }, 'path'],
-    ['nothing', {}, 'port'],
+    ['an empty object', {}, 'port'],
     ["host ''", { port: 80, host: '' }, 'host'],
     ['host []', { port: 80, host: [] }, 'host'],
     ["host 'a b'", { port: 80, host: 'a b' }, 'host'],
@@ -333,7 +333,7 @@ describe('a bad address', () => {
     ['http', 'http://localhost', 'address'],
   ];
 
-  it.each(bad)('A5: %s makes listen and connect throw at once, and the message names it', (_what, address, named) => {
+  it.each(bad)('A5: listen and connect throw at once for %s; the message names the part', (_what, address, named) => {
     for (const create of [listen, connect]) {
       const error = refusal(() => create(address as AddressInput, { transport: untouched() }));
       expect(error.code).toBe('ERR_ADDRESS_INVALID');

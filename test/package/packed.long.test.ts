@@ -66,7 +66,7 @@ describe('the packed package', () => {
     return () => rm(project, { recursive: true, force: true });
   }, 120_000);
 
-  it('loads no module of Node needlessly', async () => {
+  it('loads no module of Node that it does not need', async () => {
     const modules = packed.files.map(({ path }) => path).filter((path) => path.endsWith('.js'));
     expect(modules).toContain('dist/index.js');
     for (const path of modules) {

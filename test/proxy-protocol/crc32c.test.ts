@@ -3,7 +3,7 @@ import { crc32c } from '../../src/proxy-protocol/crc32c.js';
 
 describe('CRC-32C', () => {
   it.each<[string, Uint8Array, number]>([
-    ['nothing', Buffer.alloc(0), 0],
+    ['no bytes', Buffer.alloc(0), 0],
     ['the check value of the catalogues', Buffer.from('123456789'), 0xe3069283],
     ['32 zeros (RFC 3720, B.4)', Buffer.alloc(32), 0x8a9136aa],
     ['32 times 0xff (RFC 3720, B.4)', Buffer.alloc(32, 0xff), 0x62a8ab43],

@@ -69,7 +69,7 @@ describe('a PROXY header', () => {
     );
   });
 
-  it('S2: is accepted, incomplete or refused for any bytes, and for every chunking alike', () => {
+  it('S2: whatever its bytes, is accepted, incomplete or refused, and in the same way for every chunking', () => {
     fc.assert(
       fc.property(anyBytes(), chunkSizes(), (bytes, sizes) => {
         const outcome: Outcome = outcomeOf([bytes]);

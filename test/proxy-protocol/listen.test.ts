@@ -173,7 +173,7 @@ describe.each([tcp, unix])('a server behind a proxy over $name', (place) => {
     expect(connections.map(({ remote }) => remote)).toStrictEqual([goodRemote]);
   });
 
-  it('P5: reports a late handshake under the address that the header names', async () => {
+  it('P5: reports a late handshake with the address that the header names', async () => {
     const { address, connections, incident } = await front(place, { ...secret, handshakeTimeout: 50 });
     const raw = await rawClient(address);
     raw.write(good);
@@ -240,7 +240,7 @@ describe.each([tcp, unix])('a server behind a proxy over $name', (place) => {
   });
 
   it.each<[string, Buffer]>([
-    ['nothing', nothing],
+    ['no byte of it', nothing],
     ['half a line', good.subarray(0, 20)],
     ['all but the LF', good.subarray(0, -1)],
     ['half a signature', version2().subarray(0, 6)],
@@ -413,7 +413,7 @@ describe('the trusted list of proxyProtocol', () => {
 it.each<[string, Version2]>([
   ['that is too long', { addresses: nothing, length: 65_535 }],
   ['that is allowed', { addresses: nothing, length: 4_080 }],
-])('P4: the length in a PROXY header allocates nothing, even a length %s', async (_, parts) => {
+])('P4: nothing is allocated for the length in a PROXY header, even for a length %s', async (_, parts) => {
   const { address, server } = await front(tcp, { maxConnections: 1_000 });
   const reported: SocketError[] = [];
   server.incidents.subscribe((error) => reported.push(error));

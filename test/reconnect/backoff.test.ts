@@ -15,7 +15,7 @@ const policies = fc
   .map(({ initial, over, factor, jitter }) => ({ initial, max: initial + over, factor, jitter }));
 
 describe('backoff', () => {
-  it('K5: chooses each delay between its base and the base minus jitter, but at least initial', () => {
+  it('K5: chooses each delay between base · (1 − jitter) and base, but never below initial', () => {
     fc.assert(
       fc.property(policies, fc.integer({ min: 1, max: 2_000 }), (options, n) => {
         const { initial, max, factor, jitter } = options;

@@ -152,7 +152,7 @@ describe.each(realPlaces)('requests in order, over $name', (place) => {
     expect(events.values).toEqual(['some news']);
   });
 
-  it('K21: a request with an id is refused without the option `answers`', async () => {
+  it('K21: without the option `answers`, a request with an id is refused', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data) as unknown as { ask(request: string, id: number): Promise<string> };
@@ -164,7 +164,7 @@ describe.each(realPlaces)('requests in order, over $name', (place) => {
     expect(server.lines).toEqual([]);
   });
 
-  it('K21: a request that cannot be encoded is rejected, and no other request is', async () => {
+  it('K21: a request that cannot be encoded is rejected, and no other request is rejected', async () => {
     const server = await lineServer(place, (line, socket) => socket.write(`${line}!\n`));
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);

@@ -83,7 +83,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(await outcomes(answers)).toEqual(['1', 'ECONNRESET']);
   });
 
-  it('K21: a local destroy rejects pending requests at once with ERR_CLOSED, even while held', async () => {
+  it('K21: a local destroy rejects pending requests at once with ERR_CLOSED, even while the channel is held', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);

@@ -120,7 +120,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await record(asked.events).count(3)).toEqual(numbers(2_000, 2_003));
   });
 
-  it('K21: an answer after a full buffer of held events waits until the events are read', async () => {
+  it('K21: if held events fill the buffer, an answer after them waits until the events are read', async () => {
     const { near, far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -212,7 +212,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     hold.release();
   });
 
-  it('K21: events left by a subscriber wait for the next subscriber (F1)', async () => {
+  it('K21: events that a subscriber leaves unread wait for the next subscriber (F1)', async () => {
     const { far, asked, emit } = await conversation(place);
     const first = record(asked.events);
     const hold = asked.events.hold();
@@ -254,7 +254,7 @@ describe.each(places)('the events of requests in order, over $name', (place) => 
     expect(await events.count(1)).toEqual(['and news']);
   });
 
-  it('K21: without ids, a message received before a request is an event, even if it was held', async () => {
+  it('K21: without ids, a message received before a request is an event, even if events were held', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     const asked = requests(near.data);
     const events = record(asked.events);

@@ -354,7 +354,7 @@ describeWith('the FTP client with pure-ftpd', ['pure-ftpd/usr/sbin/pure-ftpd'], 
     await firstValueFrom(users.listening);
     const port = await unusedPort();
     const options = ['-E', '-H', '-g', join(base, 'pid'), '-l', `extauth:${join(base, 'users')}`, '-u', '1', '-A'];
-    // If its standard input is a socket, as Node's pipes are, pure-ftpd serves that instead of listening.
+    // If its standard input is a socket, as Node's pipes are, pure-ftpd serves this socket instead of listening.
     start(pureFtpd, ['-S', `127.0.0.1,${port}`, ...options], {}, 'ignore');
     await reachable(port);
     await exchange(port, own, hash, 'incoming', 'ann');
@@ -376,7 +376,7 @@ async function exchange(port: number, own: string, hash: string, incoming: strin
   expect((await client('list', incoming)).output).toMatch(/ up\n/);
 }
 
-/** A server that answers each command as scripted for it or for its first word. It records the commands. */
+/** A server that answers each command with the entry for it or for its first word, and records the commands. */
 async function scripted(heard: string[], answers: Readonly<Record<string, string>>): Promise<number> {
   const server = listen<string, string>({ port: 0 }, { codec: lines({ delimiter: '\r\n' }) });
   const subscription = server.subscribe((connection) => {

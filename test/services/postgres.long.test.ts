@@ -124,7 +124,7 @@ describeWith('the postgres service', programs, (paths) => {
     const asked = [
       ask(sql, { PGPASSWORD: password }, server.tcp, 'secret'),
       ask(sql, { PGPASSWORD: password, PGSSLMODE: 'disable' }, server.tcp, 'secret'),
-      ask(sql, { PGPASSWORD: password, PGSSLMODE: 'allow' }, server.tcp, 'private'), // May log in only with TLS.
+      ask(sql, { PGPASSWORD: password, PGSSLMODE: 'allow' }, server.tcp, 'private'), // needs TLS to log in
       ask(sql, { PGPASSWORD: password, ...trust }, byName, 'private'),
     ];
     const answers = await Promise.all(asked.map(finished));

@@ -27,7 +27,7 @@ afterAll(stopShared);
 describe('the print client', () => {
   const print = (...args: string[]): Program => example('services/print', ...args);
 
-  /** A server that sends one of `answers` after each step: the command, then two steps for each file. */
+  /** A server that sends the next of `answers` after each step. The command is one step, and each file is two. */
   async function scripted(...answers: string[]): Promise<{ address: string; port: Promise<number | undefined> }> {
     let seen: (port: number | undefined) => void = () => undefined;
     const port = new Promise<number | undefined>((resolve) => {

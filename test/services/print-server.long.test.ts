@@ -244,7 +244,7 @@ describe('the print server', () => {
     ] as const) {
       await answerTo(jobBytes({ queue: queue.name, number, user, title: number, documents: [Buffer.from('x')] }));
     }
-    expect(await answerTo(`\x05${queue.name} ann 1`)).toBe(''); // the beginning of 12, perhaps
+    expect(await answerTo(`\x05${queue.name} ann 1`)).toBe(''); // without a line end, 1 may be the beginning of 12
     expect(await answerTo(`\x05${queue.name} bob 1 12\n`)).toMatch('nothing was removed');
     expect(await answerTo(`\x05${queue.name} bob ann\n`)).toMatch('nothing was removed');
     expect(await queue.titles()).toEqual(['001', '002', '012']);

@@ -422,7 +422,7 @@ describe('redis-server.ts', () => {
 describe('the database of redis-server.ts', () => {
   const key = (name: string): Buffer => Buffer.from(name);
 
-  it('refuses a value that does not fit, keeps the old one, and accepts it when there is room', () => {
+  it('refuses a value that does not fit, keeps the old value, and accepts new values when there is room', () => {
     const database = new Database(10_000);
     database.set(key('a'), Buffer.alloc(4_000));
     database.set(key('b'), Buffer.alloc(4_000, 'b'));

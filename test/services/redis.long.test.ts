@@ -76,7 +76,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
     address = `unix:${join(folder, 'socket')}`;
   });
 
-  it('answers redis.ts, which prints as JSON what ioredis got', { timeout: 60_000 }, async () => {
+  it('answers redis.ts, which prints the answers as JSON', { timeout: 60_000 }, async () => {
     await start();
     const script = 'return {redis.call("MGET", KEYS[1], KEYS[2]), 42, "\\255", redis.error_reply("ERR no")}';
     const replies: readonly (readonly [words: readonly string[], reply: unknown])[] = [

@@ -212,10 +212,10 @@ describe('rlogin-server.ts', () => {
 
   it.each([
     ['another protocol', 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(10), /this is not rlogin/],
-    ['no NUL at the beginning', 'ann\0ann\0ann\0xterm/9600\0', /this is not rlogin/],
+    ['a handshake without its first NUL', 'ann\0ann\0ann\0xterm/9600\0', /this is not rlogin/],
     ['an option as a name', '\0ann\0-froot\0xterm/9600\0', /the name of the user is not valid/],
     ['a name with a space', '\0ann\0a b\0xterm/9600\0', /the name of the user is not valid/],
-    ['no name', '\0ann\0\0xterm/9600\0', /the name of the user is not valid/],
+    ['an empty name', '\0ann\0\0xterm/9600\0', /the name of the user is not valid/],
     ['a local name with an escape sequence', '\0\x1b[2J\0ann\0xterm/9600\0', /the name of the local user is not valid/],
     ['a terminal with a path', '\0ann\0ann\0../../etc/x/9600\0', /the type of the terminal is not valid/],
     ['a field without an end', `\0${'a'.repeat(megabyte)}`, /this is not rlogin/],

@@ -23,7 +23,7 @@ export class Arrivals {
   private readonly name: string;
   private sources: Source[] = [];
   private run = 0;
-  /** The last run whose end has been reported. */
+  /** The number of the last subscription whose end has been reported. */
   private told = 0;
 
   constructor(world: World, name: string) {

@@ -272,7 +272,7 @@ export class Attendant {
     }
   }
 
-  /** Asserts that the messages are those of one client's socket, from the first one on, each once (C1). */
+  /** Asserts that the received messages are those of one client's socket, from the first one on, each once (C1). */
   private see(message: Message): void {
     const client = this.world.clients[message.source - 1];
     if ((message.kind !== 'client' && message.kind !== 'own') || client === undefined) {

@@ -139,7 +139,7 @@ export class Client implements Actor {
     return this.active ? (this.states?.last?.status ?? 'unknown') : 'over';
   }
 
-  /** Whether the client comes back until it is stopped. */
+  /** Whether the client dials again and again until it is stopped. */
   get isEager(): boolean {
     return this.active && this.steady && this.policy?.attempts === Infinity;
   }
@@ -307,7 +307,7 @@ export class Client implements Actor {
     if (socket !== undefined) this.arrivals.closed.add(socket);
   }
 
-  /** Call when the client closes or aborts the open connection. Its queued values are dropped (K8). */
+  /** Call when the client closes or aborts the open connection. Unread messages may then be discarded (K8). */
   private closesNewest(): void {
     const newest = this.sockets.at(-1);
     if (newest !== undefined && this.world.ends.open.has(newest)) this.arrivals.closed.add(newest);

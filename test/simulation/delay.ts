@@ -8,7 +8,7 @@ const longest = 2;
 export class Delay {
   private since: number | undefined;
 
-  /** Call when the state was left in between. */
+  /** Call when the state was left, even if only between two instants. */
   begin(): void {
     this.since = undefined;
   }

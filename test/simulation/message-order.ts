@@ -1,8 +1,9 @@
 import { type Message, shownMessage } from './message.js';
 
 /**
- * Checks the order of the messages that one client receives. Those of each connection of the host must come without a
- * gap, from the first one on (C1, K4). The client's echoes, and the broadcasts, must come in the order of creation.
+ * Checks the order of the messages that one client receives. The messages of each connection of the host must come
+ * without a gap, from the first one on (C1, K4). The client's echoes, and the broadcasts, must come in the order of
+ * creation.
  */
 export class MessageOrder {
   private readonly client: number;

@@ -42,7 +42,7 @@ export class Publication implements Actor {
   }
 
   calm(): void {
-    // A Broadcast only stops publishing.
+    // Publishing has stopped, because a calm world does no more disturbances.
   }
 
   stop(): void {

@@ -22,7 +22,7 @@ export class Reading {
   /** `'complete'`, or the code of the error. */
   ended: string | undefined;
   started = false;
-  /** When it was last subscribed: `Infinity` while it is, `-Infinity` if it never was. */
+  /** When the reader was last subscribed: `Infinity` while it is subscribed, `-Infinity` if it never was. */
   readUntil = -Infinity;
 
   private readonly world: World;
@@ -237,7 +237,7 @@ export class Reading {
     this.see(decodeMessage(bytes));
   }
 
-  /** Call when it is no longer subscribed. */
+  /** Call when the reader is no longer subscribed. */
   private leave(): void {
     if (this.readUntil === Infinity) this.readUntil = Date.now();
   }

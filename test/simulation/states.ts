@@ -25,7 +25,7 @@ export function drawPolicy({ dice, gentle }: World): Policy {
 
 /** Watches the states of a client, and checks their order (K2, K3, K5). */
 export class States {
-  /** How it ended: `'complete'`, or the code of the error. */
+  /** How the states ended: `'complete'`, or the code of the error. */
   ended: string | undefined;
   last: ConnectionState<any, any> | undefined;
 

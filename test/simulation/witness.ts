@@ -95,7 +95,7 @@ export class WitnessedSocket {
   readonly messages: Message[] = [];
   /** The complete messages that have arrived. */
   readonly arrived: Message[] = [];
-  /** Whether the sending side was ended or cut off. */
+  /** Whether the sending side was ended. */
   ended = false;
   endedAt = Infinity;
   aborted = false;

@@ -13,9 +13,9 @@ import { type Ends, type Listening, witnessed } from './witness.js';
 /** The address of the server. */
 export const target = 'memory:target';
 
-/** How long the world may settle after the actors have stopped disturbing it, in virtual ms. */
+/** How long the world is calm before its actors stop, in virtual ms. */
 const calmTime = 8_000;
-/** When everything must have ended, in virtual ms. */
+/** How long after that everything must have ended, in virtual ms. */
 const restTime = 200_000;
 
 /** Error codes that must not occur. */
@@ -39,7 +39,7 @@ export class World {
   readonly calmed: { value: boolean } = { value: false };
   /** Nothing gets lost in a gentle world. */
   readonly gentle: boolean;
-  /** How often each event happened. The test checks that each happens at all. */
+  /** How often each event happened. The test logs these counts. */
   readonly events: Map<string, number> = new Map();
   readonly publication: Publication;
   readonly host: Host;

@@ -103,7 +103,7 @@ export class Writing {
     ])();
     const feed = this.channel.sendFrom(source).subscribe({
       complete: () => {
-        // Only after the reset, within this call, is it known whether the connection has cut off a message (K12).
+        // This may be called during a reset. Whether the reset has cut off a message (K12) is known only afterwards.
         queueMicrotask(() => {
           const waiting = drafts.filter((draft) => draft.waits).length;
           if (waiting > 0)

@@ -10,7 +10,7 @@ const held = new Set();
 
 let dialled = 0;
 
-/** Uses many local addresses, because each has some ten thousand ports, and keeps a used port for a minute. */
+/** Uses many local addresses, because each has only some ten thousand ports, and keeps a used port for a minute. */
 function dial() {
   const from = place.port === undefined ? {} : { localAddress: `127.0.0.${1 + (dialled++ % 250)}` };
   return new Promise((resolve, reject) => {
@@ -36,7 +36,7 @@ const orders = {
     repeat(count, async () => {
       const socket = await dial();
       held.add(socket);
-      // The connection echoes once, so that everything created at first use exists.
+      // Each connection carries one echo, so that everything that is created at first use exists.
       socket.write('hello');
       await new Promise((resolve) => socket.once('data', resolve));
     }),

@@ -1,6 +1,6 @@
 // node --expose-gc host.mjs WHAT WHERE LIBRARY: an echo server in a separate process, so that its memory is measured
-// alone. WHAT is one of the kinds below, WHERE a path or a port, and LIBRARY the module to measure. It reports its
-// resources over IPC.
+// alone. WHAT is one of the kinds below, WHERE a path or a port, and LIBRARY the module to measure. The process
+// reports its resources over IPC.
 import { readdirSync } from 'node:fs';
 import net from 'node:net';
 
@@ -9,7 +9,7 @@ const place = where.startsWith('/') ? { path: where } : { port: Number(where), h
 const backlog = 4_096;
 const sockets = new Set();
 
-/** An echo server with plain Node, and three with the library. Each returns its address. */
+/** A server with plain Node, and three servers with the library. Each function returns the address of its server. */
 const kinds = {
   async plain() {
     const server = net.createServer((socket) => {

@@ -58,7 +58,7 @@ async function sentThrough(
 }
 
 describe.each(places)('faulty over $name', (place) => {
-  it('C1: forwards all bytes in both directions, and the FIN of each separately', async () => {
+  it('C1: forwards all bytes in both directions, and the FIN of each direction separately', async () => {
     const sent = numbered(300_000);
     const { address: target } = await serverAt(place, ({ data }) => data.subscribe(data));
     const { proxy, address } = await faultyAt(place, target);
@@ -254,7 +254,7 @@ describe('faulty with a seed', () => {
     return { strikes, log };
   }
 
-  it('hits the same bytes with the same seed, and different bytes with a different seed', () => {
+  it('injects its faults at the same bytes with the same seed, and at different bytes with a different seed', () => {
     const seeds = Array.from({ length: 40 }, (_, index) => index);
     const first = seeds.map((seed) => run(seed, []));
     expect(seeds.map((seed) => run(seed, []))).toEqual(first);
@@ -263,7 +263,7 @@ describe('faulty with a seed', () => {
     expect([...kinds].sort()).toEqual(['blackHole', 'cut', 'lateFin', 'latency', 'reset', 'slices']);
   });
 
-  it('with the same seed, hits the same bytes, however they were written', () => {
+  it('with the same seed, injects its faults at the same bytes, however the bytes were written', () => {
     for (let seed = 0; seed < 20; seed++) {
       const whole = run(seed, []);
       const pieces = run(seed, [1, 700, 13, 2_000]);
@@ -323,13 +323,13 @@ describe('faulty with a seed', () => {
       void proxy.shutdown();
     });
     expect(received).toBe(3_000_000);
-    // The window and a chunk, and what both sides of a pipe of 64 KiB read ahead and buffer.
+    // The bound is the window, a chunk, and what both sides of a pipe of 64 KiB read ahead and buffer.
     expect(most).toBeLessThanOrEqual(8 * 65_536);
   });
 });
 
 describe('faulty with bad input', () => {
-  it('A5: refuses bad options by name', () => {
+  it('A5: refuses bad options, and the error names them', () => {
     const up =
       (faults: unknown): (() => unknown) =>
       () =>

@@ -367,7 +367,7 @@ describe('verifyCodec finds', () => {
     );
   });
 
-  it('D5: no fault if the output of a throwing encode is dropped', () => {
+  it('D5: no fault if encode writes a part and then throws, because that part is dropped', () => {
     const hasty = texts({
       encode(value, into) {
         into.text(value.replaceAll('\0', '?'), 'utf8');

@@ -51,7 +51,7 @@ describe('Channel', () => {
     asymmetric.subscribe(asymmetric);
     channel.subscribe(asymmetric);
     // @ts-expect-error the channel does not send Buffers
-    // eslint-disable-next-line @typescript-eslint/no-deprecated -- a wrong call counts as one of the first overload
+    // eslint-disable-next-line @typescript-eslint/no-deprecated -- a wrong call counts as a call of the first overload
     asymmetric.subscribe(channel);
   });
 
@@ -117,7 +117,7 @@ describe('Flow', () => {
     >();
     expectTypeOf(channel.pipe(mergeMapPaced((line) => Promise.resolve(line), 4))).toEqualTypeOf<Flow<string>>();
     expectTypeOf(channel.pipe(sendTo(asymmetric))).toEqualTypeOf<Flow<never>>();
-    // @ts-expect-error `concurrent` has no default: unbounded is not paced
+    // @ts-expect-error `concurrent` has no default, because without a limit it would not be paced
     mergeMapPaced((line: string) => [line]);
     // @ts-expect-error the channel sends lines, not numbers
     void channel.pipe(toNumber, sendTo(channel));

@@ -174,7 +174,7 @@ describe('startTls', () => {
     expectTypeOf([client, server, renewed, wrong]).toExtend<StartTlsOptions[]>();
   });
 
-  test('T11: the next connection accepts a session of an earlier one', () => {
+  test('T11: connect accepts the session of an earlier connection', () => {
     expectTypeOf<TlsInfo['session']>().toEqualTypeOf<Buffer | undefined>();
     const resume = (info: TlsInfo | undefined): ConnectOptions => ({ tls: { session: info?.session } });
     expectTypeOf(resume).returns.toEqualTypeOf<ConnectOptions>();

@@ -27,13 +27,13 @@ import { describe, expectTypeOf, test } from 'vitest';
 
 /** The names of the options that may be omitted. */
 type Optional<T> = { [K in keyof T]-?: Pick<T, K> extends Required<Pick<T, K>> ? never : K }[keyof T];
-/** The names of those options that may be omitted, but not undefined with `exactOptionalPropertyTypes`. */
+/** The names of the options that may be omitted, but with `exactOptionalPropertyTypes` may not be `undefined`. */
 type Strict<T> = { [K in Optional<T>]: Record<K, undefined> extends Pick<T, K> ? never : K }[Optional<T>];
 
 type ShutdownOptions = NonNullable<Parameters<Server<string, string>['shutdown']>[0]>;
 
 describe('an undefined option', () => {
-  test('A7: is detected by the types of this test if it is refused', () => {
+  test('A7: is noticed by the helper types of this test if an option does not permit it', () => {
     interface Mixed {
       readonly strict?: number;
       readonly loose?: number | undefined;

@@ -59,10 +59,10 @@ export async function passive(
     );
     const connection = firstValueFrom(arrived.pipe(takeUntil(cancelled)));
     try {
-      // Prevents an unhandled rejection, if this fails before `open` is called.
+      // Prevents an unhandled rejection, if the connection fails before `open` is called.
       connection.catch(() => undefined);
       const bound = await firstValueFrom(server.listening, { defaultValue: undefined });
-      // The server could not listen, so `connection` rejects with the reason.
+      // If the server could not listen, `connection` rejects with the reason.
       if (bound === undefined) await connection;
       return {
         port: (bound as TcpAddress).port,

@@ -4,8 +4,8 @@
  * A client's paths begin at the folder, so `..` never leads out. A symbolic link can lead out, and it can be created
  * while a command is executed. So the server first opens the folder that contains the file. The kernel then says where
  * the opened folder really is. The server reaches the file through the opened folder: `/proc/self/fd/7/name` is the
- * entry `name` of the folder with descriptor 7, even if its path now leads elsewhere. Before it reads or extends a
- * file, the server also checks where the file is.
+ * entry `name` of the folder with descriptor 7, even if that folder's path now leads elsewhere. Before the server reads
+ * or extends a file, it also checks where the file is.
  */
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
@@ -84,7 +84,7 @@ export class Folder {
   }
   // #endregion
 
-  /** Acts on an entry of a folder. Even if the folder moves, the path `entry` leads to the folder that was checked. */
+  /** Acts on an entry of a folder. Even if the folder moves, `entry` is a path into the folder that was checked. */
   private async within<T>(path: string, act: (entry: string) => Promise<T>): Promise<T> {
     const parent = await this.reach(posix.dirname(path), O_RDONLY | O_DIRECTORY);
     try {
@@ -153,7 +153,7 @@ export class Folder {
     });
   }
 
-  /** Begins an upload that continues after the first `offset` bytes of a file, or at its end. */
+  /** Begins an upload that continues a file after its first `offset` bytes. Without `offset`, continues at its end. */
   async extend(path: string, offset?: number): Promise<Upload> {
     const file = await this.reach(visible(path), O_WRONLY | O_APPEND);
     const stats = await file.stat();

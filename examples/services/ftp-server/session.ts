@@ -175,7 +175,7 @@ export class Session {
   };
   // #endregion
 
-  /** Resolves a client's name to a path that begins at the served folder, and stays in that folder. */
+  /** Resolves a name from the client to a path that begins at the served folder, and stays in that folder. */
   private pathOf(argument: string): string {
     return posix.resolve('/', this.folderPath, argument === '' ? '.' : argument);
   }
@@ -565,7 +565,7 @@ export class Session {
     try {
       this.carrier = await data.open();
       await work(this.carrier);
-      void this.carrier.close(); // the client may close its side only after the reply
+      void this.carrier.close(); // not awaited: some clients close their side only when they have the reply
       return [226, 'Transfer complete.'];
     } catch (error) {
       data.cancel();

@@ -23,7 +23,10 @@ export interface Limits {
   readonly open: number;
   /** The time limit for a transfer without progress, in ms. */
   readonly stall: number;
-  /** How long an upload waits, in ms, to see whether the control connection also ends. A killed client ends both. */
+  /**
+   * How long the server waits at the end of an upload, in ms, to see whether the control connection ends. When a client
+   * is killed, both its data connection and its control connection end.
+   */
   readonly farewell: number;
 }
 

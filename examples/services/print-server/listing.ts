@@ -10,7 +10,7 @@ export function matching(jobs: readonly Job[], list: readonly string[]): readonl
   );
 }
 
-/** Formats the queue. The short form has one line for each job, and the long form also one line for each document. */
+/** Formats the queue. The short form has one line for each job. The long form adds one line for each document. */
 export function listing(form: 'short' | 'long', jobs: readonly Job[]): string {
   if (jobs.length === 0) return 'no entries\n';
   const heading = row('Rank', 'Owner', 'Job', 'Files', 'Total Size');

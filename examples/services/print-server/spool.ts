@@ -175,7 +175,7 @@ export class Queue {
 
 const inOrder = new Intl.Collator('en', { numeric: true }).compare;
 
-/** Escapes every character with a meaning in a path, or between the parts of a file name. */
+/** Escapes all characters but letters, digits, dots and hyphens, so that no part of a file name has a `/` or `_`. */
 function escaped(text: string): string {
   return text.replace(/[^\p{L}\p{N}.-]/gu, (character) => {
     return Array.from(Buffer.from(character), (byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');

@@ -260,7 +260,8 @@ function describe(_: Client, word?: Buffer, ...names: Buffer[]): Value {
   switch (word && lower(word)) {
     case undefined:
     case 'info':
-      // Redis counts the name as well, and shows a minimum as a negative number. The zeros give no key positions.
+      // Redis counts the name of the command as an argument, and shows a minimum as a negative number. The zeros mean
+      // that there are no positions of keys.
       return chosen.map(([name, { words }]) => {
         const [least, most] = words;
         return [Buffer.from(name), least === most ? least + 1 : -(least + 1), [], 0, 0, 0];

@@ -91,8 +91,8 @@ export class Database {
   }
 
   /**
-   * Removes the expired keys among the next `most` keys that can expire. Without it, expired keys that no client reads
-   * would stay.
+   * Removes the expired keys among the next `most` keys that can expire. Without these sweeps, expired keys that no
+   * client reads would stay.
    */
   sweep(most: number): void {
     for (let left = Math.min(most, this.expiring.size); left > 0; left--) {

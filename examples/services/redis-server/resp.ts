@@ -106,7 +106,7 @@ export class ValueDecoder implements Decoder<Value> {
   private seen = 0;
   /** No line ends between `seen` and this offset. */
   private searched = 0;
-  /** The number of values that are missing from the message, from its outer array, and so on to the innermost array. */
+  /** How many values are still missing: from the message, from its outer array, and so on to the innermost array. */
   private missing: number[] = [];
   private values = 0;
 

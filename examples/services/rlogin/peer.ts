@@ -44,7 +44,8 @@ async function holdersOf(socket: string): Promise<string[]> {
 }
 
 /**
- * Whether all user ids of a process are the server's user, and the process sees the same files (unlike in a container).
+ * Whether all user ids of a process are the server's user, and the process sees the same files as the server. A process
+ * in a container sees other files.
  */
 async function isOwnProcess(pid: string): Promise<boolean> {
   try {

@@ -101,7 +101,8 @@ export class Terminal {
   }
 
   /**
-   * Reads the output that is still in the kernel. Node would drop it, because Node takes a closed terminal for the end.
+   * Reads the output that is still in the kernel. Node would drop this output, because for Node, the stream ends when
+   * the terminal is closed.
    */
   private rest(): Buffer[] {
     const chunks: Buffer[] = [];
@@ -136,7 +137,10 @@ export class Terminal {
     if (rows > 0 && columns > 0 && !this.isClosed) this.pty.resize(columns, rows);
   }
 
-  /** Closes the terminal, so that the kernel sends SIGHUP to its programs. Three seconds later, kills the program. */
+  /**
+   * Closes the terminal, so that the kernel sends SIGHUP to its programs. If the program still runs three seconds
+   * later, kills it.
+   */
   async hangUp(): Promise<void> {
     this.close();
     // While `ended` is pending, the program runs, so its process id cannot belong to a different process.

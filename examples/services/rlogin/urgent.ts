@@ -40,7 +40,8 @@ while True:
 export async function sendUrgent(connection: Connection, byte: number): Promise<boolean> {
   const fd = descriptorOf(connection);
   if (fd === undefined) return false;
-  // Descriptor 3, because Node makes 0, 1 and 2 blocking, and that would also make this process block.
+  // The child gets the connection as descriptor 3. Node would make descriptors 0, 1 and 2 blocking, and then this
+  // process would block on the connection as well.
   const child = spawn('python3', [...python, sender, String(byte)], { stdio: ['ignore', 'ignore', 'ignore', fd] });
   const [status] = (await once(child, 'close').catch(() => [-1])) as [number | null];
   return status === 0;

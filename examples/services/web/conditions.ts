@@ -36,8 +36,9 @@ export function conditionalStatus(headers: IncomingHttpHeaders, { tag, modified 
  * Reads the range of a GET.
  *
  * @param size - the size of the file, in bytes
- * @returns `unsatisfiable` if the range begins after the end of the file; undefined, for the complete file, if the
- * request has no range, more than one, a range of a different version, or a range that the RFC does not define
+ * @returns `unsatisfiable` if the range begins after the last byte of the file, or asks for the last 0 bytes. Undefined
+ * means the complete file: the request has no range or several ranges, or its range is for a different version, or is
+ * not one that the RFC defines
  */
 export function requestedRange(
   headers: IncomingHttpHeaders,

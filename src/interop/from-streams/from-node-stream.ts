@@ -34,10 +34,11 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
  *
  * The Channel completes after the stream's `'end'`. When the stream emits `'error'`, the Channel fails with a
  * `SocketError`: `cause` is the stream's error, and `code` is the code of that error, or `EIO` if it is not a system
- * code. If the stream is destroyed without `'end'` and without an error, the Channel fails with `ECONNABORTED`. The
- * Channel also fails if the stream was destroyed in this way, or with an error, before the call.
+ * code. If the stream is destroyed without `'end'` and without an error, the Channel fails with `ECONNABORTED`. If the
+ * stream was already destroyed before the call, with an error or without `'end'`, the Channel also fails.
  *
- * A side that the stream lacks, or that has already ended, has also ended in the Channel.
+ * If the stream has no readable side, or if that side has already ended, the Channel's receiving side has ended from
+ * the start. The same is true for the stream's writable side and the Channel's sending side.
  *
  * If the stream has `allowHalfOpen: false`, which is the default of `net.connect`, the Channel's sending side ends
  * after the peer has ended and everything received has been emitted (C16).

@@ -65,7 +65,7 @@ export interface WebStreams<In, Out> {
  * @typeParam Out - the type of the values that the writable stream accepts
  * @param streams - the two streams. Neither may be locked
  * @returns the Channel
- * @throws `ERR_OPTION_INVALID` if one of them is locked, or is not a web stream of the right kind
+ * @throws `ERR_OPTION_INVALID` if one of the two streams is locked, or is not a web stream of the right kind
  * @backpressure while the Channel is held or has no subscriber, it stops reading once 65,536 bytes are buffered. While
  * the writable stream is not ready, or a write is pending, sent values are buffered, up to `maxBuffered`
  * @teardown unsubscribing ends nothing. `complete()` closes the writable stream. `error(reason)` aborts the writable

@@ -116,7 +116,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
     // `finished` reports the error.
     if (error !== undefined && error !== null) return;
     if (--this.pendingWrites > 0) return;
-    // Drain in a later turn. Otherwise, a source as fast as the stream would block the event loop.
+    // Call `onDrain` in a later turn. Otherwise, a source as fast as the stream would block the event loop.
     setImmediate(() => {
       if (this.state !== 'reset') this.events?.onDrain();
     });

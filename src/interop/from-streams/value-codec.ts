@@ -15,7 +15,7 @@ export interface WeightedValue<T> {
 
 /**
  * Carries values of any kind through queues of bytes. Each value has a weight in bytes. That many placeholder bytes
- * pass through the queue, and the value itself waits here. So limits, holds and pacing also apply to values.
+ * pass through the queue, and the value itself waits in this codec. So limits, holds and pacing also apply to values.
  */
 export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder<Out> {
   /** The values that have been sent but not yet written to the stream. */
@@ -30,7 +30,7 @@ export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder
     return this;
   }
 
-  /** Passes the placeholder bytes of a received value to `push`. Returns their number. */
+  /** Passes the placeholder bytes of a received value to `push`. Returns the number of these bytes. */
   receive(value: In, push: (chunk: Buffer) => void): number {
     const weight = weightOf(value);
     this.incoming.push({ value, weight });

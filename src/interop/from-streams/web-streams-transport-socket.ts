@@ -36,7 +36,8 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   private resetReason: SocketError | undefined;
   /**
    * The number of placeholder bytes written to this socket, minus the weights of the values written to the stream. A
-   * value is written when its first placeholder byte arrives, so the number is negative until its last one arrives.
+   * value is written when its first placeholder byte arrives, so the number is negative until the value's last
+   * placeholder byte arrives.
    */
   private creditInBytes = 0;
   /** The number of bytes in the current write whose values the stream has not written yet. */
@@ -163,7 +164,7 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
     this.writeValues().then(
       () => {
         this.pendingBytes = 0;
-        // Drain in a later turn. Otherwise, a source as fast as the stream would block the event loop.
+        // Call `onDrain` in a later turn. Otherwise, a source as fast as the stream would block the event loop.
         setImmediate(() => {
           if (!this.isReset) this.events?.onDrain();
         });

@@ -4,7 +4,7 @@ import { Session } from '../../client/session.js';
 import { SocketConnection } from '../../connection/socket-connection.js';
 import { SocketError } from '../../errors/socket-error.js';
 
-/** The clients that have an open stream. Two streams of one client would each miss bytes. */
+/** The clients that have an open stream. If one client had two streams, each of them would miss bytes. */
 const clientsWithStream = new WeakSet<Session<any, any>>();
 
 interface DialListener {
@@ -12,7 +12,7 @@ interface DialListener {
   failed(error: unknown): void;
 }
 
-/** Makes a client dial for one stream, and reports its first connection. */
+/** Makes a client dial for one stream, and reports the client's first connection. */
 export class ClientDial {
   readonly #client: Session<any, any>;
   readonly #subscription = new Subscription();
@@ -29,7 +29,7 @@ export class ClientDial {
     this.#client = client;
   }
 
-  /** `listener` may be called before this call returns. */
+  /** `listener` may be called before `start` returns. */
   start(listener: DialListener): void {
     const states = new Observable<ConnectionState<any, any>>((subscriber) => this.#client.watch(subscriber));
     let isConnected = false;

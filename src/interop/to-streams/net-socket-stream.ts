@@ -265,7 +265,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.connecting = false;
-    // A later callback of a write must not start the timer again.
+    // A write that calls back later must not start the timer again.
     this.#idleTimer?.stop();
     this.#idleTimer = undefined;
     this.#subscriptions.unsubscribe();
@@ -333,7 +333,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
     // eslint-disable-next-line rxjs-x/no-ignored-error
     this.#subscriptions.add(channelHost.carrier?.closed.subscribe(({ error }) => this.#disconnected(error)));
     for (const setting of before.settings) this.#applySetting(setting);
-    // A failed channel has destroyed the stream during `subscribe`.
+    // If the channel had already failed, it has destroyed the stream during `subscribe`.
     if (this.destroyed) failPendingWrite(before, this.errored);
     else for (const work of before.work) work(attached);
     this.read(0);

@@ -55,7 +55,7 @@ export interface SocketStream extends Duplex {
   /**
    * Returns the local address.
    *
-   * @returns an empty object without TCP, and until the stream is connected
+   * @returns the address. Until the stream is connected, and if the connection does not use TCP: an empty object
    */
   address(): { address: string; family: string; port: number } | Record<string, never>;
   /**

@@ -11,7 +11,7 @@ import { NetSocketStream } from './net-socket-stream.js';
  *
  * If the source is a client, the stream makes it dial. Writes are queued until the stream emits `'connect'`. The stream
  * lasts for one connection. With `reconnect`, the client dials until it is connected, but does not dial again when
- * that connection has ended. A pool needs a client for each stream.
+ * the stream's connection has ended. A pool needs a client for each stream.
  *
  * - After the peer's FIN, the stream emits `'end'`. You can still write until you call `end()`. If the option
  *   `halfOpen` or `stream.allowHalfOpen` is false, the stream ends itself instead. For an `http.Agent`, set
@@ -33,7 +33,8 @@ import { NetSocketStream } from './net-socket-stream.js';
  * @returns the stream
  * @throws `ERR_OPTION_INVALID` for a client that already has an open stream, and for an argument that is not a
  * connection, a client or a channel
- * @teardown the end of the stream closes the connection. A client without other subscribers then also ends
+ * @teardown the end of the stream closes the connection. If the source is a client without other subscribers, the
+ * client then ends as well
  * @example
  * ```ts
  * import { createServer } from 'node:http';

@@ -42,7 +42,7 @@ import type { WebStreams } from '../from-streams/from-web-streams.js';
  *
  * - `readable` closes when the peer has ended the stream. If the connection fails, `readable` errors with the
  *   `SocketError`, but first delivers all received values. A reader may keep the chunks of a Channel without a codec.
- * - After `readable.cancel()`, you can still send. Data from the peer is dropped. Once `writable` is also closed, the
+ * - After `readable.cancel()`, you can still send. Data from the peer is dropped. Once `writable` has closed, the
  *   connection closes gracefully (C11).
  * - `writer.write(value)` resolves when the Channel can accept more (C5), or if `overflow: 'drop'` drops the value. If
  *   a value cannot be encoded, the stream errors, and the connection fails, as with `next` (D5).
@@ -139,7 +139,7 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
     if (this.end()) this.controller?.close();
   }
 
-  /** Returns whether the stream has to be notified. */
+  /** Returns whether `readable` still has to be notified of the end. */
   private end(): boolean {
     const isOpen = this.state === 'open';
     this.state = 'ended';

@@ -11,7 +11,7 @@ export interface Dialler {
   refused(): void;
 }
 
-/** As with the kernel's queue, a client is connected before the server accepts it. */
+/** A listener in memory. A client in its queue is already connected, as in the kernel's queue. */
 export class MemoryListener implements Listener {
   readonly stoppable = true;
   private readonly address: Address;
@@ -44,7 +44,7 @@ export class MemoryListener implements Listener {
     });
   }
 
-  /** Returns a function that aborts the attempt. */
+  /** Connects a client as soon as the queue has room. Returns a function that aborts the attempt to connect. */
   enqueue(dialler: Dialler): () => void {
     this.diallers.add(dialler);
     this.admit();

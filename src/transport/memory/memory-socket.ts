@@ -143,7 +143,8 @@ export class MemorySocket implements TransportSocket {
       events.onData(chunk);
       if (peer.blocked && this.incomingSize <= capacity && !peer.closed) {
         peer.blocked = false;
-        // If this ran in a microtask, two equally fast ends would block the event loop.
+        // If `onDrain` ran in a microtask, a writer and an equally fast reader could run in microtasks forever, and
+        // block the event loop.
         asyncScheduler.schedule(() => {
           if (!peer.closed) peer.events?.onDrain();
         });
@@ -174,7 +175,7 @@ export class MemorySocket implements TransportSocket {
     asapScheduler.schedule(() => {
       this.events?.onClose(error);
     });
-    // If a write of the peer is incomplete, it can never complete. So the peer fails, even if it is paused.
+    // An unfinished write of the peer can no longer finish. So the peer fails, even if it is paused.
     const { peer } = this;
     if (peer.blocked) peer.closeSoon(peer.resetError());
   }

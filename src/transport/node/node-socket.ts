@@ -297,7 +297,7 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
 
   /** @internal */
   failed(cause: Error): void {
-    // Only an error from before this side's reset or drop is a failure (C12).
+    // If this side has reset or dropped the socket, later errors are no failure (C12).
     if (this.life === 'open') this.failure ??= cause;
     this.socket.destroy();
     // A TLS socket may report an error but never close, so report the close here.

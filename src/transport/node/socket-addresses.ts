@@ -18,8 +18,8 @@ export function localAddressOf(socket: net.Socket, unix: Address): Address {
 export function remoteAddressOf(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
   if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
   if (bound?.transport === 'unix') return unnamed;
-  // Without an address, the peer is a unix socket, or a TCP socket that has already closed. It is taken for a unix
-  // socket unless the server's address is a TCP address.
+  // Without an address, the peer is a unix socket, or a TCP socket that has already closed. If the server's address is
+  // not a TCP address, treat the peer as a unix socket.
   if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return unnamed;
   return tcpAddress(socket.remoteAddress, socket.remotePort);
 }

@@ -6,7 +6,8 @@ import { nodeDns } from '../lazy-builtins.js';
 import { type DialOptions, type SocketOptions, tcpOnlyOption } from '../transport.js';
 
 export function tcpOptions({ noDelay, keepAlive }: SocketOptions): net.SocketConstructorOpts & net.ServerOpts {
-  // Linux counts in whole seconds, and 0 would select its default of two hours, so the delay is at least one second.
+  // The delay is set in whole seconds, and 0 would select Linux's default of two hours. So the delay is at least one
+  // second.
   return { noDelay, keepAlive: keepAlive > 0, keepAliveInitialDelay: Math.max(1_000, keepAlive) };
 }
 

@@ -83,7 +83,7 @@ describe('the models of ByteQueue', () => {
 });
 
 describe('the model of ByteSink', () => {
-  it('C3: collected bytes are written at once', () => {
+  it('C3: collected bytes are written together', () => {
     const part = fc.oneof(fc.uint8Array({ maxLength: 6_000 }), fc.string({ unit: 'grapheme', maxLength: 50 }));
     fc.assert(
       fc.property(fc.array(part), (parts) => {

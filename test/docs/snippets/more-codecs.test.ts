@@ -85,7 +85,7 @@ describe('the models of the other codecs', () => {
     }
     fc.assert(
       fc.property(bytesOf('a', 'b', '-', '--', '|'), chunkSizes(), (bytes, sizes) => {
-        // The model notices later that a message without an end is too long.
+        // The model notices later than the codec that a message without an end is too long.
         const chunks = chunksOf(Buffer.concat([bytes, delimiter]), sizes);
         const expected = withoutLeft(read(reading(decode), chunks));
         fc.pre(expected.error !== 'ERR_FRAME_TRUNCATED');

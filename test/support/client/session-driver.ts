@@ -18,9 +18,9 @@ class FakeConnection {
   readonly readers = new Set<FakeReader>();
   isRetired = false;
   isGone = false;
-  /** Whether its readers have left because there is nothing more to read. */
+  /** Whether the connection's readers have left because there is nothing more to read. */
   isDropped = false;
-  /** Whether a reader was notified of its end. */
+  /** Whether a reader was notified of the connection's end. */
   isConcluded = false;
   error: SocketError | undefined;
 }

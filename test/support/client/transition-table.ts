@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 
-/** A state, an event or a step in the form of the table. */
+/** A state of the reducer. Only its phase is compared with the table. */
 interface Shown {
   readonly phase: string;
 }

@@ -3,9 +3,9 @@
  * listener without closing it.
  *
  * **How**: `readStop` and `readStart` of the listening handle stop and start its polling. libuv stops only a handle
- * that it has flagged as readable. To set this flag, the gate opens the bound handle again, on the descriptor that the
- * handle already has, before the server listens. For that it uses `net._createServerHandle`, `server._listen2`,
- * `server._handle` and `handle.open`.
+ * that it has flagged as readable. Before the server listens, the gate sets this flag: it calls `open` of the bound
+ * handle with the descriptor that the handle already has. For that, the gate uses `net._createServerHandle`,
+ * `server._listen2`, `server._handle` and `handle.open`.
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26), on Linux.
  *

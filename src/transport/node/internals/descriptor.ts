@@ -6,7 +6,7 @@
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26), except on Windows.
  *
- * **Check**: each use looks whether the property exists. A negative number counts as no descriptor.
+ * **Check**: each use first tests whether the property exists. A negative number counts as no descriptor.
  *
  * **Without it**: the descriptor monitor relies on its own probes. A reset right after the last bytes counts as the end
  * of the stream.

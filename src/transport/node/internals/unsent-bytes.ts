@@ -5,7 +5,7 @@
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26).
  *
- * **Check**: each use looks whether the property exists.
+ * **Check**: each use first tests whether the property exists.
  *
  * **Without it**: the library uses `socket.writableLength`, which counts a write in full until the kernel has taken all
  * of it.

@@ -31,7 +31,7 @@ export function secureClient(
   let socket: tls.TLSSocket;
   try {
     socket = connect({
-      // Node treats an undefined option as given, so leave it out.
+      // Node treats an option with the value undefined as given, so leave out such options.
       ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
       ...namesFor(options, dialled),
       // Always set this option, because Node would otherwise read it from an environment variable.

@@ -57,7 +57,7 @@ export class TlsAcceptor {
     // A client that sends a FIN during the handshake has given up, so Node may close the socket.
     raw.allowHalfOpen = false;
     raw.on('close', () => {
-      // A TLS error would be more specific, so let it be reported first.
+      // If a TLS error has closed the socket, that error says more than this one, so let it be reported first.
       setImmediate(() => this.take(raw)?.onError(handshakeError(new Error('the client has gone'))));
     });
     try {

@@ -7,7 +7,7 @@ export type Unlock = () => void;
 
 const shortages = new Set<unknown>(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
-/** Whether the error shows only that this system lacks a resource, such as memory. */
+/** Whether the cause of the error is that this system lacks a resource, such as memory. */
 export function isShortage(cause: unknown): boolean {
   return shortages.has((cause as { code?: unknown } | undefined)?.code);
 }

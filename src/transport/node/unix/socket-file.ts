@@ -23,16 +23,16 @@ export interface SocketFileOptions {
  * servers start at once, only one of them succeeds.
  *
  * If a stale socket file is at the path, the server moves it into the shelter, and removes it there. A lock prevents
- * the server from moving a file that a different server has just published. If the moved file is nevertheless a
- * different file, the server moves it back.
+ * the server from moving a file that a different server has just published. If the server has nevertheless moved a file
+ * other than the stale one, it moves that file back.
  *
  * If the path is free, the file is published before this function returns, so a client can connect in the same turn.
  *
  * @param address - the path; a relative path starts at the current working folder
  * @param listen - makes the server listen at a path. It returns a promise if the result is not known at once
- * @param signal - when aborted, stops the work, or removes the published file if that file is still at the path (S8).
- * Abort the signal before you close the server, because another server may replace the file of a server that no longer
- * listens
+ * @param signal - if it is aborted before the file is published, the work stops. If it is aborted later, the file is
+ * removed, if it is still at the path (S8). Abort the signal before you close the server, because another server may
+ * replace the file of a server that no longer listens
  * @returns a promise that resolves when the file is published, and rejects if `signal` is aborted before that
  * @throws SocketError as a rejection, with the address: `EADDRINUSE`, `ERR_NOT_A_SOCKET`, or the system's error
  */
@@ -197,7 +197,7 @@ function clear(shelter: PinnedDirectory, bound: string): void {
   try {
     unlinkSync(shelter.entry(bound));
   } catch {
-    // It was not bound.
+    // The socket was not bound, so there is no such file.
   }
 }
 

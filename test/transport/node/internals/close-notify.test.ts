@@ -18,7 +18,7 @@ function socketWith(answers: readonly number[], reading = true): TLSSocket & { s
 it.each([
   ['TLS ended the stream if libuv still reads from the socket', [already, already], false],
   ['the stream was cut off if libuv no longer reads from the socket', [already, 0], true],
-  ['if libuv gave the same result while bytes could arrive, the result says nothing', [0, 0], false],
+  ['the end counts as clean if libuv has never said that it was reading', [0, 0], false],
 ])('T5: %s', (_what, answers, truncated) => {
   const socket = socketWith(answers);
   const end = watchTlsEnd(socket);

@@ -34,7 +34,7 @@ describe('the list of unix sockets', () => {
     ['a socket without a name', table(row(7), row(8, '/run/b'))],
     ['a socket whose name is not UTF-8', `${table()}${row(7, '/run/\xff')}`],
     ['a name that pretends to be a row', table(row(7, '/run/a'), row(9, `/tmp/x\n${row(7, '/run/b')}`))],
-    ['nothing', ''],
+    ['an empty text', ''],
     ['other text', 'a\nb 7 /run/a\n'],
   ])('S16: returns no name for %s', (_, text) => {
     expect(listedName(text, '7')).toBeUndefined();

@@ -77,7 +77,7 @@ describe('a socket file on a system other than Linux', () => {
     expect(await outcome(join(folder, 'file/socket'))).toBe('ENOTDIR');
   });
 
-  it('A4: may have a path as long as the system allows, unless its name is very short', async () => {
+  it('A4: may have the longest path that the system allows, but not if its name is very short', async () => {
     const folder = await freshFolder();
     const long = join(folder, 'x'.repeat(103 - folder.length - 1));
     const stop = await started(long);

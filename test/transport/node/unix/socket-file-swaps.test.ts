@@ -67,7 +67,7 @@ beforeEach(async () => {
   });
 });
 
-describe('a file that replaces the stale socket file just before its removal', () => {
+describe('a file that replaces the stale socket file just before the server removes it', () => {
   it('S8: is put back if it is a plain file', async () => {
     hooks.beforeRename = () => {
       rmSync(path);
@@ -114,13 +114,13 @@ describe('a file that replaces the stale socket file just before its removal', (
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: need not exist: another process may only remove the stale file', async () => {
+  it('S8: may be missing, if another process has only removed the stale file', async () => {
     hooks.beforeRename = () => rmSync(path);
     expect(await outcome(path)).toBe('ok');
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: is kept aside and reported if it can no longer be put back', async () => {
+  it('S8: if it can no longer be put back, is kept in another place, which the error names', async () => {
     const live = await liveSocket();
     hooks.beforeRename = () => {
       rmSync(path);
@@ -176,7 +176,7 @@ it('S1: a server that is unsubscribed after the removal of the stale file leaves
   expect(readdirSync(folder)).toEqual([]);
 });
 
-it('S8: a server uses the path itself if there is no /proc', async () => {
+it('S8: without /proc, a server binds and removes the path itself', async () => {
   hooks.hasProc = false;
   const stop = await started(path);
   expect(readdirSync(folder)).toEqual(['socket']);

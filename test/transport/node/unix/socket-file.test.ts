@@ -47,7 +47,7 @@ describe('the path of a unix server', () => {
     await worksAt(join(parent, 's'));
   });
 
-  it('A4: creates nothing if it has one byte too many', async () => {
+  it('A4: is refused if it has 108 bytes, and nothing is created', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'x'.repeat(107 - folder.length));
     expect(refusal(() => listen({ path })).code).toBe('ERR_ADDRESS_INVALID');
@@ -88,7 +88,7 @@ describe('the folder of a socket file', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: is reported as it was given if it is relative and missing', async () => {
+  it('S3: if it is relative and missing, is named in the error as it was given', async () => {
     workIn(await freshFolder());
     expect((await failure('missing/socket')).message).toContain('"missing/"');
   });
@@ -125,7 +125,7 @@ describe('the folder of a socket file', () => {
     }
   });
 
-  it.skipIf(!isLinux)('gives one error and nothing else if nothing can be created in it', async () => {
+  it.skipIf(!isLinux)('gives an error if nothing can be created in it', async () => {
     expect((await failure('/proc/socket')).code).toMatch(/^(ENOENT|EACCES|EPERM|EROFS)$/);
   });
 });
@@ -348,13 +348,13 @@ describe.skipIf(!isLinux)('an abstract name', () => {
 });
 
 describe('the options of a socket file', () => {
-  it.each([-1, 0o1000, 1.5, NaN, Infinity, '600', null])('A5: mode %j is refused', (mode) => {
+  it.each([-1, 0o1000, 1.5, NaN, Infinity, '600', null])('A5: the value %j of mode is refused', (mode) => {
     const error = refusal(() => listen({ path: '/nowhere' }, { mode: mode as number }));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain('mode');
   });
 
-  it.each(['', 'Replace', true, null])('A5: stale %j is refused', (stale) => {
+  it.each(['', 'Replace', true, null])('A5: the value %j of stale is refused', (stale) => {
     const error = refusal(() => listen({ path: '/nowhere' }, { stale: stale as 'fail' }));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain('stale');
