@@ -4,9 +4,9 @@ import net from 'node:net';
 import type { Workshop } from './library.js';
 
 /**
- * The work of a server for each message. `receive` takes a line, `send` sends a line, `lines` echoes a line through
- * `map`, `broadcast` sends a line to ten members, and `bytes` echoes a chunk, with one chunk in flight. `idle` measures
- * a connection, not a message.
+ * The work of a server for each message. `receive` reads a line, `send` sends a line, `lines` echoes a line through
+ * `map`, `broadcast` sends a line to ten members, and `bytes` echoes a chunk, with one chunk in flight. `idle` is for
+ * measuring an idle connection instead of a message.
  */
 export type Work = 'receive' | 'send' | 'lines' | 'broadcast' | 'bytes' | 'idle';
 
@@ -28,7 +28,7 @@ export class CountingServer {
   private missing = 0;
   private arrived: (() => void) | undefined;
 
-  /** Starts bench/inside/allocation.js with `allocation-<library>.js`, on any port or at `path`. */
+  /** Starts a server with bench/inside/allocation-<library>.js. It listens at `path`, or else on any TCP port. */
   static async start(
     { inside }: Workshop,
     library: 'rxjs-sockets' | 'plain',
@@ -63,8 +63,8 @@ export class CountingServer {
         this.missing -= chunk.length;
         if (this.missing === 0) this.arrived?.();
       });
-      // An answer shows that the server has accepted the connection. Before that, the kernel may still have it in a
-      // queue.
+      // An answer shows that the server has accepted the connection. Before the answer, the connection may still be in
+      // a queue of the kernel.
       if (this.work === 'idle') await this.exchange('.', 1);
     }
   }
@@ -134,7 +134,7 @@ export class CountingServer {
   }
 }
 
-/** Returns the allocations per additional message. Work that does not grow with the messages does not count. */
+/** Returns the allocations per additional message. Allocations that do not depend on the messages do not count. */
 export function slope(less: Allocated, more: Allocated, messages: number): Allocated {
   const names = Object.keys(more.places);
   const each = (name: string): number => ((more.places[name] ?? 0) - (less.places[name] ?? 0)) / messages;

@@ -19,7 +19,7 @@ export interface Workshop {
  * would mark the heap at each bulk read.
  */
 export async function buildWorkshop(): Promise<Workshop> {
-  // Inside the project, so that the servers can import its dependencies.
+  // The folder is inside the project, so that the servers can import the project's dependencies.
   const cache = join(root, 'node_modules/.cache');
   await mkdir(cache, { recursive: true });
   const folder = await mkdtemp(join(cache, 'rxjs-sockets-bench-'));
@@ -29,7 +29,7 @@ export async function buildWorkshop(): Promise<Workshop> {
   await promisify(execFile)(process.execPath, [join(root, 'scripts/bundle.js'), join(library, 'dist')]);
   for (const part of ['servers', 'inside'])
     await cp(join(root, 'bench', part), join(folder, part), { recursive: true });
-  // Without this file, `rxjs-sockets` would lead to the project's own dist instead of this build.
+  // Without this file, an import of `rxjs-sockets` would load the project's own dist instead of this build.
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
   return {
     folder,

@@ -4,7 +4,7 @@ import { type Spread, spread } from './statistics.js';
 import type { Workshop } from './library.js';
 
 interface Measured {
-  /** In the row's unit, before scaling. */
+  /** The measured figure, not yet divided by `Row.scale`. */
   readonly figure: Spread;
   /** The figure, divided by the figure of `plain` in the same round. */
   readonly ratio?: Spread;
@@ -115,7 +115,7 @@ const idleMemory: Measure = async (_row, name, start, running, { connections }, 
   running.set(name, server);
   const clients: IdleClients[] = [];
   try {
-    // Excludes one-time costs of the first connections.
+    // Open some connections before the measurement, so that it excludes one-time costs of the first connections.
     clients.push(await IdleClients.open(native, server.address, 100));
     const before = await server.memory();
     clients.push(await IdleClients.open(native, server.address, connections));

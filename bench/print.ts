@@ -1,6 +1,9 @@
 import { aim, digits, type Found, range, rowOf, targetsOf } from './results.js';
 
-/** Prints the median of each server, its ratio to plain with minimum and maximum, and the ratio of processor times. */
+/**
+ * Prints the targets of a row. For each server, prints the median, the ratio to plain with minimum and maximum, and the
+ * ratio of processor times.
+ */
 export function printFound(one: Found): void {
   const { title, scale } = rowOf(one);
   console.log(`\n${title}, ${one.transport}: ${one.unit}`);

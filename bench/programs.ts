@@ -47,7 +47,7 @@ class Talker {
   constructor(command: string, args: readonly string[] = []) {
     const env = { ...process.env, NODE_OPTIONS: '' };
     this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
-    // A write fails if the program has ended. Ignore that here, because `answer` throws then.
+    // A write fails if the program has ended. The error is ignored here, because `answer` then throws an error.
     this.child.stdin!.on('error', () => undefined);
     this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }
@@ -80,7 +80,7 @@ export class ServerProcess extends Talker {
   address = '';
   private answers = true;
 
-  /** Starts a module or a C program for work of `kind`, at `tcp` or `unix:<path>`. */
+  /** Starts a server, which is a module or a C program, for work of `kind`. `where` is `tcp` or `unix:<path>`. */
   static async start(program: string, kind: string, where: string): Promise<ServerProcess> {
     const server = program.endsWith('.js')
       ? new ServerProcess(process.execPath, [program, kind, where])
@@ -125,7 +125,7 @@ export class Exchange extends Talker {
     return exchange;
   }
 
-  /** Echoes this many messages on each connection, or sends them to all members. */
+  /** Makes the server echo this many messages on each connection, or send this many to all members. */
   async run(messages: number): Promise<void> {
     await this.ask(String(messages));
   }

@@ -28,7 +28,7 @@ const [file = join(root, 'bench/results.json'), folder = join(root, 'docs')] = p
 const page = join(folder, 'performance.md');
 const titles = { tcp: 'TCP', unix: 'Unix sockets' } as const;
 
-/** Formats the ratio to plain. For plain itself, formats the figure. */
+/** Formats a server's ratio to plain. For plain itself, and if there is no ratio, formats the figure. */
 function cell(found: Found, name: string): string {
   const measured = found.servers[name];
   if (measured === undefined) return '';

@@ -88,7 +88,7 @@ export interface Target {
   readonly better: Row['better'];
   /** The measured ratio. Undefined if one of the two servers was not measured, or failed. */
   readonly ratio: Spread | undefined;
-  /** Undefined if the target was not measured. */
+  /** False if our server failed. Undefined if there is no ratio for a different reason. */
   readonly reached: boolean | undefined;
 }
 
@@ -106,7 +106,7 @@ export function targetsOf({ better, target, against = {}, servers }: Found): Tar
   });
 }
 
-/** Formats a number with three significant digits. */
+/** Formats a number with two decimals, from 10 on with one, and from 100 on with none. */
 export function digits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }

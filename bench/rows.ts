@@ -20,7 +20,7 @@ export interface Row {
   readonly target: Readonly<Record<Transport, number>>;
   /** Our targets against servers other than plain: for each server, the minimum of our ratio to it. */
   readonly against?: Readonly<Record<string, number>>;
-  /** Whether to keep the cores awake, because waking a core takes longer than any server takes to answer. */
+  /** Whether to keep the cores awake. Waking a core takes longer than any server takes to answer. */
   readonly awake?: boolean;
 }
 

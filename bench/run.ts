@@ -1,7 +1,8 @@
 // Measures the library and other servers, each in its own process, with a load generator in C:
 //   npm run bench                  all rows, into bench/results.json; about twenty minutes
 //   npm run bench -- quick         only the library, plain and tuned node:net; under two minutes
-//   npm run bench -- growth        how cost grows with connections, messages, bytes, operators, members; about fifteen minutes
+//   npm run bench -- growth        how cost grows with connections, messages, bytes, operators and members; about
+//                                  fifteen minutes
 //   npm run bench -- rows=lines,churn servers=rxjs-sockets,plain transports=tcp rounds=5 seconds=1 connections=2000 out=FILE
 //   npm run bench -- growth rows=open,sizes transports=unix rounds=5 share=0.5 most=1000 out=FILE
 // The results of a partial run go into .cache/bench.json. `npm run bench:report` makes the tables and pictures.
@@ -71,7 +72,7 @@ function noteFailures({ servers }: Found | FoundGrowth): void {
   if (Object.values(servers).some((measured) => 'failed' in measured)) process.exitCode = 1;
 }
 
-/** Writes the new results into the file, and keeps its other results. */
+/** Writes the new results into the file, and keeps the file's other results. */
 async function write(report: Report): Promise<void> {
   const before = await readFile(file, 'utf8').catch(() => '{}');
   await mkdir(dirname(file), { recursive: true });

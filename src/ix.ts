@@ -67,7 +67,7 @@ export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
 export function pull<T>(flow: Flow<T>, options: PullOptions): AsyncIterableX<T[]>;
 export function pull<T>(flow: Flow<T>, options?: PullOptions): AsyncIterableX<T> | AsyncIterableX<T[]> {
   if (options === undefined) return new FlowIterable(() => flow[Symbol.asyncIterator]());
-  // Code that calls `pull(flow, {})` expects arrays. So `batch` is required.
+  // A caller that passes options expects arrays. So `pull` throws if `batch` is missing.
   const { batch } = checkExactOptions('pull', { batch: count }, options);
   return new FlowIterable(() => new FlowBatches(flow, batch));
 }

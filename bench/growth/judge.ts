@@ -1,6 +1,6 @@
 import { type Spread, spread } from '../statistics.js';
 
-/** The cost of one point in each round: the server's processor time for the task, in microseconds. */
+/** The server's processor time for a task with `n` items (one point), in microseconds. Each round has one figure. */
 export interface Costs {
   readonly n: number;
   readonly costs: readonly number[];

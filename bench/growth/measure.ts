@@ -31,7 +31,7 @@ export const beside: Readonly<Record<string, string>> = { tuned: 'node:net', lim
 
 /**
  * Measures all points with all servers in each round, and reverses the order after each round. Each measurement gets a
- * new server, because the memory layout of a server is random, and strongly affects a large amount of work.
+ * new server, because the memory layout of a server is random, and strongly affects the time of a large task.
  */
 export async function measureGrowth(
   { id, points, beside: compared, kind, load }: Series,

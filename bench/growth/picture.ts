@@ -7,8 +7,8 @@ const width = 760;
 const panel = { width: 370, height: 210, left: 58, right: 20, top: 34, bottom: 34 };
 
 /**
- * Draws a panel for each series, with the cost of one item. If the cost is linear, the line is level. A rising line is
- * worse.
+ * Draws a panel for each series, with the cost of one item. If the total cost is linear, the line is level. If the line
+ * rises, the total cost grows faster.
  */
 export function curves(title: string, all: readonly FoundGrowth[]): string {
   const parts = [

@@ -14,14 +14,14 @@ function stepsOfServer(found: FoundGrowth, name: string): readonly Step[] {
   return grown === undefined || 'failed' in grown ? [] : grown.steps;
 }
 
-/** Returns the other servers' steps that lead to the same point. */
+/** Returns the other servers' steps that lead to the same point as the given step. */
 export function stepsBeside(found: FoundGrowth, { to }: Step): Other[] {
   return Object.entries(beside).flatMap(([name, title]) =>
     stepsOfServer(found, name).flatMap((step) => (step.to === to ? [{ title, step }] : [])),
   );
 }
 
-/** Returns the steepest step for which only this library is to blame, or else the steepest step. */
+/** Returns the steepest step for which only this library is to blame. If there is none, returns the steepest step. */
 export function decisive(found: FoundGrowth): Step | undefined {
   const steps = stepsOfServer(found, ours);
   const guilty = steps.filter((step) => judge(step, stepsBeside(found, step)) === 'no');

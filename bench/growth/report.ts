@@ -8,7 +8,7 @@ import { series } from './series.js';
 
 const titles: Readonly<Record<Transport, string>> = { tcp: 'TCP', unix: 'unix' };
 
-/** Makes a table with the steepest step of each series, and whether that step is at most linear. */
+/** Makes a table that shows, for each series, the step that `decisive` chooses, and how `judge` judges this step. */
 export function summary(all: readonly FoundGrowth[]): string {
   const rows = all.map((found) => {
     const head = [seriesOf(found).title, titles[found.transport]];

@@ -4,7 +4,7 @@ export interface Series {
   readonly title: string;
   /** The items that the number counts. */
   readonly of: string;
-  /** The task for each figure, with `n` items. */
+  /** The task that is measured. It has `n` items. */
   readonly task: string;
   readonly points: readonly number[];
   /** Whether other servers do the same work. If they show the same growth, this library is not the cause. */

@@ -7,7 +7,7 @@
  * It asks the server for TLS (AUTH TLS). If the server says that it has no TLS, the client continues in plain text, and
  * prints a note unless the user is anonymous. An attacker on the network can fake this answer. FTP_TLS=required insists
  * on TLS, and FTP_TLS=off does not ask for it. If the certificate cannot be verified, the program ends.
- * NODE_EXTRA_CA_CERTS=FILE adds a private authority. With tls://HOST:990, the connection begins with TLS.
+ * NODE_EXTRA_CA_CERTS=FILE adds a private certificate authority. With tls://HOST:990, the connection begins with TLS.
  */
 import { open, rename, rm } from 'node:fs/promises';
 import { EmptyError, lastValueFrom, TimeoutError } from 'rxjs';

@@ -4,8 +4,8 @@
  *     npm run example -- print-server.ts tcp://127.0.0.1:5515 /tmp/spool
  *     rlpr -N --port=5515 -H 127.0.0.1 -P lp README.md
  *
- * A queue is a subfolder of the spool folder; its first job creates it. Each complete document is a file in that
- * subfolder, with exactly the bytes to print. The name of the file, such as
+ * A queue is a subfolder of the spool folder. The first job for a queue creates the subfolder. Each complete document
+ * is a file in that subfolder, with exactly the bytes to print. The name of the file, such as
  * `1764377701123-1_042_alice_localhost_README.md`, consists of the time of arrival, the number of the document, the job
  * number, the owner, the job's origin and the document's name. A document that is still arriving is a hidden file. A
  * printing program of your own takes the files out of the folder.
@@ -28,7 +28,7 @@ const maxDocuments = 52; // per job: dfA to dfZ, dfa to dfz
 /** The size that CUPS announces with `mode=stream`. The end of the connection then ends the document. */
 const cupsStream = 999_999_999_999;
 
-/** A command with its line feed. `lines()` would also accept half a command at the end of the connection. */
+/** A command is complete only with its line feed. If the connection ends, `lines()` would accept half a command. */
 const command = delimited('\n', { maxLength: 1_024 });
 const ok = '\x00';
 
@@ -39,7 +39,9 @@ interface ArrivingJob {
   readonly documents: Map<string, PartialDocument>;
 }
 
-/** One connection, with one command (RFC 1179, 5). */
+/**
+ * One connection, with one command (RFC 1179, section 5). The numbers in parentheses below are sections of RFC 1179.
+ */
 class Session {
   private readonly bytes: Connection['bytes'];
   private readonly spool: Spool;

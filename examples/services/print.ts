@@ -39,7 +39,8 @@ async function print(bytes: Bytes, queue: string, file: FileHandle, name: string
   await ask(bytes, Buffer.concat([controlFile, Buffer.of(0)]), 'it does not accept the control file');
   await ask(bytes, `\x03${size} dfA${job}\n`, `it does not take ${size} bytes; it may be out of space`);
 
-  // The server may refuse the file while it is being sent, so the client waits for the answer from the beginning.
+  // The server may refuse the file before it has received the whole file. So the client begins to wait for the answer
+  // when it begins to send.
   const sent = lastValueFrom(bytes.sendFrom(contents(file, name, before)), { defaultValue: undefined });
   const answered = acknowledged(bytes, 'it could not save the file; it may be out of space');
   await Promise.race([sent, answered]);
@@ -102,7 +103,7 @@ async function dial(address: string): Promise<Connection> {
 }
 // #endregion
 
-/** Makes text that fits into one line of the protocol. */
+/** Replaces line ends and control characters with spaces, and cuts the text off after `longest` characters. */
 function plain(text: string, longest: number): string {
   return text
     .replace(/[\p{C}\s]+/gu, ' ')

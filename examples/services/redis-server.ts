@@ -47,8 +47,8 @@ await program('ADDRESS', [1, 1], async (address) => {
 
 // #region answers
 /**
- * Answers the requests of a connection in order. While a client does not read its answers, the Flow is held, and its
- * further requests wait.
+ * Answers the requests of a connection in order. While a client does not read its answers, the Flow is held, and the
+ * client's further requests wait.
  */
 function answers(service: Service, connection: Connection<Request, Value>): Flow<Value> {
   const client = new Client(service, connection);

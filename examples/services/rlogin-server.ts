@@ -8,8 +8,8 @@
  *
  * If a client's port is below 1024, RFC 1282 trusts the user name that the client gives. This server does not. Every
  * client has to give a password, with one exception: a program on the same machine that runs as the server's own user
- * needs no password to log in as that user (or, if that user is root, as any user). It could start the same shell
- * without the server. Nothing is encrypted, not even the password.
+ * needs no password to log in as that user (or, if that user is root, as any user). Such a program could start the same
+ * shell without the server. Nothing is encrypted, not even the password.
  */
 import { homedir, userInfo } from 'node:os';
 import { setImmediate as flushed } from 'node:timers/promises';

@@ -18,7 +18,7 @@ interface News {
   /** For each reader, the number of messages that it received, and how many of them arrived in order. */
   readonly received: readonly number[];
   readonly inOrder: readonly number[];
-  /** How connections ended: in `cutOff` before the end of the news, and in `finished` after it. */
+  /** How each connection ended. `cutOff` has the ends before the news was over, and `finished` has the later ends. */
   readonly cutOff: readonly string[];
   readonly finished: readonly string[];
 }

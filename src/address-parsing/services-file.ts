@@ -3,8 +3,8 @@ import { SocketError } from '../errors/socket-error.js';
 import { describeValue } from '../errors/describe-value.js';
 
 /**
- * Finds the TCP port of a service in the text of a services(5) file. The first TCP entry with this name or alias
- * counts. Names are case-sensitive, as in getservbyname(3).
+ * Finds the TCP port of a service in the text of a services(5) file. If several TCP entries have this name or alias,
+ * the first of them is used. Names are case-sensitive, as in getservbyname(3).
  *
  * @internal
  */

@@ -40,8 +40,8 @@ export type AddressInput =
  * Addresses.
  *
  * - `tcp`: `port` is an integer from 0 to 65,535. For a server, 0 lets the system choose. `tls` is true for `tls://`.
- * - `unix`: `path` is `''` for an unnamed client socket, and `'\0name'` for an abstract socket. It has at most 107
- *   bytes of UTF-8, not counting the NUL of an abstract socket.
+ * - `unix`: `path` is `''` for an unnamed client socket, and `'\0name'` for an abstract socket. `path` has at most
+ *   107 bytes of UTF-8, not counting the NUL of an abstract socket.
  * - `memory`: a name within this process.
  * - `fd`: an inherited listening socket.
  *

@@ -16,8 +16,9 @@
  * };
  * ```
  *
- * While a Flow is held, the queue contains at most 65,536 bytes, plus one chunk and one unfinished frame. `at`, `uint`,
- * `peek`, `take` and `skip` throw a RangeError if you ask for bytes that have not arrived.
+ * While the Flow of the decoded values is held, the queue contains at most 65,536 bytes, plus one chunk and one
+ * unfinished frame. `at`, `uint`, `peek`, `take` and `skip` throw a RangeError if you ask for bytes that have not
+ * arrived.
  *
  * The Buffers that `head`, `peek` and `take` return stay valid after `decode` has returned. Such a Buffer may be a
  * view, which keeps the memory of its entire chunk alive. So copy the bytes if you keep only a few.

@@ -11,8 +11,8 @@
  * // at the end of the turn: socket.write(Buffer.concat(pieces))
  * ```
  *
- * Use a sink only within the call of `encode` that receives it. The bytes count in `bufferedBytes` until the kernel has
- * taken them.
+ * Use a sink only within the call of `encode` that receives it. `bufferedBytes` includes the written bytes until the
+ * kernel has taken them.
  *
  * @example
  * ```ts
@@ -46,7 +46,7 @@ export interface ByteSink {
   /**
    * Appends an unsigned integer.
    *
-   * @param value - 0 to the largest integer that fits in `bytes`
+   * @param value - 0 to the largest integer that fits in a field of `bytes` bytes
    * @param bytes - the size of the integer, in bytes
    * @param endian - the byte order
    * @example

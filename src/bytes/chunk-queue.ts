@@ -3,8 +3,8 @@ import { isShared } from './shared-read-block.js';
 import { Segment } from './segment.js';
 
 /**
- * A chunk may not fit in the free memory after the last queued byte. If it has at least this many bytes, it is kept by
- * reference. A smaller chunk is copied.
+ * If a chunk does not fit in the free memory after the last queued byte, its size decides: a chunk of at least this
+ * many bytes is kept by reference, and a smaller chunk is copied.
  */
 const minReferenced = 1_024;
 /** The maximum size of a segment that grows by copying. When it is full, a new segment starts. */
@@ -49,9 +49,9 @@ const empty = Buffer.alloc(0);
  * beginning of a large frame has arrived, the socket reads the rest of the frame directly into `room`.
  *
  * A chunk in the shared read block is borrowed: it is valid only until its delivery ends. `head`, `peek` and `take`
- * copy borrowed bytes before they return a view of them. `borrow` and `borrowHead` return borrowed bytes without a
- * copy, for callers that keep nothing. At the end of the delivery, `keepRest` copies the borrowed bytes that are still
- * in the queue.
+ * copy borrowed bytes, and return the copy. `borrow` and `borrowHead` return borrowed bytes without a copy, for callers
+ * that do not keep the bytes. At the end of the delivery, `keepRest` copies the borrowed bytes that are still in the
+ * queue.
  */
 export class ChunkQueue implements ByteQueue {
   private size = 0;
@@ -60,7 +60,7 @@ export class ChunkQueue implements ByteQueue {
   private last: Segment | undefined = undefined;
   /** The segment of the last search or copy. The next search or copy usually continues there. */
   private recent: Segment | undefined = undefined;
-  /** The stream offset of the end of the frame that `expect` has announced. */
+  /** The frame that `expect` has announced ends at this stream offset. */
   private frameEnd = 0;
   /** Whether a reader took a view of the last chunk. The socket should then read the next chunk into new memory. */
   wasViewed = false;
@@ -108,9 +108,9 @@ export class ChunkQueue implements ByteQueue {
   }
 
   /**
-   * The memory where the next bytes of a large frame belong; undefined if there is no such frame. A socket reads into
-   * this memory, and pushes the part that it has filled. Only one read may be pending, because `room` returns the same
-   * memory until the push.
+   * The memory where the next bytes of a large frame belong. Undefined if no frame is unfinished, or if the unfinished
+   * frame gets no memory of its own. A socket reads into this memory, and pushes the part that it has filled. Only one
+   * read may be pending, because `room` returns the same memory until the push.
    */
   get room(): Buffer | undefined {
     const missing = this.frameEnd - this.offset - this.size;
@@ -307,7 +307,7 @@ export class ChunkQueue implements ByteQueue {
   /**
    * Gathers the first `count` bytes in one segment. The new segment gets at least twice as many bytes as the first
    * segment had. If the queue has no more bytes than that, the new segment gets all bytes of the queue, and room for as
-   * many again. So a decoder that peeks at a growing frame whenever a chunk arrives takes linear time.
+   * many again. So even a decoder that peeks at a growing frame whenever a chunk arrives takes linear time in total.
    */
   private gather(count: number): Segment {
     const joinedBefore = this.first!.end - this.first!.start;

@@ -28,7 +28,7 @@ export function decodeUtf8(bytes: Buffer): string | undefined {
 }
 
 /**
- * Returns whether `text` can be encoded as UTF-8, because it has no lone surrogate. The cast is needed because
+ * Returns whether `text` can be encoded as UTF-8: whether it has no lone surrogate. The cast is needed because
  * TypeScript's es2023 library lacks `isWellFormed`.
  */
 export function isWellFormed(text: string): boolean {

@@ -31,7 +31,7 @@ export class Body extends Flow<Buffer> {
 /** Takes chunks off the queue as they arrive, until the body is complete. */
 class BodyDecoder implements Decoder<Buffer>, StreamPart {
   private readonly size: number;
-  /** The number of bytes of the body that have not been taken. */
+  /** The number of bytes of the body that have not been taken off the queue. */
   private left: number;
 
   constructor(size: number) {

@@ -32,8 +32,8 @@ const ignoredBeforeWarning = 1_000;
  * connection fails, the Channel first emits everything received before the failure, and then fails with a
  * `SocketError`.
  *
- * A Channel limits its buffers, decodes a message only when it may emit the message, and writes everything sent in one
- * turn of the event loop together. Apart from that, it is equivalent to:
+ * A Channel limits its buffers, and decodes a message only when it may emit the message. Everything that you send in
+ * one turn of the event loop is written together. Apart from that, a Channel is equivalent to:
  *
  * ```ts
  * const channelOf = <In, Out>(socket: Socket, decode: (chunk: Buffer) => In[], encode: (value: Out) => Buffer) => ({
@@ -266,7 +266,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * @param codec - the framing of the view's messages
    * @returns a channel over the same socket. If several views have subscribers, only the newest of these views reads
    * @throws `ERR_OPTION_INVALID`, synchronously, if this channel already has a codec
-   * @backpressure a Hold holds only the view that it was taken on. All views send through one buffer
+   * @backpressure calling `hold` on a view holds only that view. All views send through one buffer
    * @teardown when the last subscriber leaves the view, the previous view resumes reading
    * @example
    * ```ts
@@ -370,7 +370,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
 
   /**
    * Sends a value. If the value can't be sent, returns the error. Calls `sent` when the kernel has taken the whole
-   * value, or `lost` if the kernel never will. A value that moves to the next connection is still tracked (K4).
+   * value, or `lost` when the value has been lost. A value that moves to the next connection is still tracked (K4).
    *
    * @internal
    */

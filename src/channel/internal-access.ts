@@ -9,7 +9,7 @@ export const nextPaced: unique symbol = Symbol('rxjs-sockets.nextPaced');
 /** Sends a value as the given `Pace` says. If the value is refused, returns the error. */
 export const offer: unique symbol = Symbol('rxjs-sockets.offer');
 
-/** Sends a value, and calls back when the kernel has taken all of it, or never will. */
+/** Sends a value, and calls back when the kernel has taken the whole value, or when the value has been lost. */
 export const track: unique symbol = Symbol('rxjs-sockets.track');
 
 /** Makes a Channel with the same codec for a single connection of a client. */

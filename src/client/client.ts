@@ -12,9 +12,9 @@ import { Session } from './session.js';
  * A subscriber gets the current state, then each later state. Without `reconnect`, the Observable completes when the
  * peer has ended the connection cleanly. It fails with a `SocketError` if the attempt or the connection fails.
  *
- * With `reconnect`, the client dials again instead. It ends when the policy gives up, or when more than `maxBuffered`
- * bytes would be queued (see `overflow`). After `data.complete()`, it ends with the connection on which everything was
- * sent.
+ * With `reconnect`, the client dials again instead. It ends when the `reconnect` policy gives up, or when more than
+ * `maxBuffered` bytes would be queued (see `overflow`). After `data.complete()`, the client ends as soon as a
+ * connection on which everything was sent has ended.
  *
  * When the last subscriber leaves, the client aborts its attempt, or closes its connection gracefully. On the next
  * subscription it dials again.

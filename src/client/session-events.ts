@@ -31,7 +31,7 @@ export type SessionEvent<C, R, W> =
   | { readonly type: 'readerDrained'; readonly reader: R; readonly end: 'fin' | SocketError }
   | { readonly type: 'badFrame'; readonly error: SocketError }
   | { readonly type: 'badFrameHandled'; readonly connection: C; readonly error: SocketError }
-  /** A reader is about to be notified of the end. `error` is set if sending on its connection has failed. */
+  /** A reader is about to be notified that its stream has ended. `error` is set if sending on its connection failed. */
   | { readonly type: 'readerEnding'; readonly reader: R; readonly error?: SocketError | undefined }
   /** This side fails the client, for example because a value cannot be encoded or exceeds `maxBuffered`. */
   | { readonly type: 'failed'; readonly error: SocketError }

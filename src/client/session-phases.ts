@@ -54,7 +54,7 @@ export type Connected<C, R, W> = Run<C, R, W> & {
   readonly connection: C;
   /** The destination of the values sent on `data`. */
   readonly sending: { readonly to: 'connection' | 'next connection' } | ToNextRun;
-  /** Whether this side has failed or destroyed the client, so that no connection follows. */
+  /** True once this side has failed the client, or has destroyed the client. Then no other connection follows. */
   readonly isEnding: boolean;
   /**
    * Whether the readers have been notified of the end of the connection. If so, a reader that subscribes later waits

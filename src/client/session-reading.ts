@@ -96,7 +96,10 @@ export function breakStream<C, R, W>(
   return { state, actions: [{ do: 'reportStreamEnd', connection, end: error }] };
 }
 
-/** C7, K8: a reader is notified that the last connection of a run has ended. That connection may still send. */
+/**
+ * C7, K8: a reader is notified that the input from the last connection of a run has ended. That connection may still
+ * send.
+ */
 export function conclude<C, R, W>(
   state: SessionState<C, R, W>,
   error: SocketError | undefined,

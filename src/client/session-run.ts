@@ -81,8 +81,8 @@ export function connect<C, R, W>(
 }
 
 /**
- * C7, K4, K8: a connection takes no more values. If another connection will follow, the unsent values are queued for
- * it.
+ * C7, K4, K8: no more values can be sent on a connection. If another connection will follow, the unsent values are
+ * queued for that one.
  */
 export function finishSending<C, R, W>(
   state: SessionState<C, R, W>,

@@ -109,7 +109,7 @@ class DelimitedDecoder implements Decoder<Buffer> {
   private readonly delimiter: Buffer;
   private readonly needle: number | Buffer;
   private readonly maxLength: number;
-  /** The stream offset before which no delimiter begins. */
+  /** In the bytes that have arrived, no delimiter begins before this stream offset. */
   private searched = 0;
 
   constructor({ delimiter, needle, maxLength }: DelimitedRules) {

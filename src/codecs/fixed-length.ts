@@ -17,7 +17,7 @@ import { messageLength, messageSize } from './message-checks.js';
  * A received message may be a view, which keeps its entire chunk in memory. So copy a message that you store. You can
  * send a string, which is encoded as UTF-8, or bytes. Do not change sent bytes.
  *
- * Decoding fails only with `ERR_FRAME_TRUNCATED`, if the stream ends inside a message. Encoding fails with:
+ * Decoding fails only if the stream ends inside a message. The error is `ERR_FRAME_TRUNCATED`. Encoding fails with:
  *
  * - `ERR_FRAME_TOO_LONG` for more than `size` bytes;
  * - `ERR_FRAME_INVALID` for fewer bytes, a value that is neither bytes nor a string, or a string with a lone surrogate.

@@ -147,9 +147,9 @@ function refuse(json: string): void {
 }
 
 /**
- * Matches the name `__proto__`, whether its characters are plain or escaped. In valid JSON, it matches nothing else. If
- * a quote has an underscore after it and no backslash before it, the quote begins a string. If a colon follows a
- * string, the string is a name.
+ * Matches the name `__proto__`, whether its characters are plain or escaped. In valid JSON, it matches nothing else:
+ * if no backslash precedes a quote, and an underscore (plain or escaped) follows it, the quote begins a string. If a
+ * colon follows a string, the string is a name.
  */
 const prototypeName =
   /(?<!\\)"(?:_|\\u005[Ff]){2}(?:p|\\u0070)(?:r|\\u0072)(?:o|\\u006[Ff])(?:t|\\u0074)(?:o|\\u006[Ff])(?:_|\\u005[Ff]){2}"\s*:/;

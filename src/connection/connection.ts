@@ -135,7 +135,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * the promise rejects. The error is `ERR_OPTION_INVALID` for wrong options, for a transport without TLS, and after an
    * earlier call. If the sending or the receiving side has ended, it is `ERR_CLOSED` or the error that ended the
    * connection
-   * @backpressure values sent during the handshake count in `bufferedBytes`, and `overflow` applies to them
+   * @backpressure `bufferedBytes` includes the values sent during the handshake, and `overflow` applies to them
    * @example
    * ```ts
    * connection.data.next('220 go ahead');

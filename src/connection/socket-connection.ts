@@ -160,7 +160,7 @@ export class SocketConnection<In, Out>
     return this.settings.endsNodeStreamsAfterPeer;
   }
 
-  /** Leaves it to a Node stream to end the sending side. */
+  /** After this call, the peer's FIN no longer ends the sending side. A Node stream decides when to end that side. */
   keepSendingAfterPeer(): void {
     this.state.keepSendingAfterPeer();
   }

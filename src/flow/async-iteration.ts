@@ -40,7 +40,7 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
 
   abstract next(): Promise<IteratorResult<R>>;
 
-  /** Takes a value, and holds the Flow unless another value is requested. */
+  /** Receives a value, and holds the Flow unless another value is requested. */
   protected abstract receive(value: T): void;
 
   return(): Promise<IteratorResult<R>> {

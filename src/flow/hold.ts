@@ -83,7 +83,7 @@ export class CountedHold implements ReacquirableHold {
   }
 }
 
-/** Holds a Flow of a foreign class. Each `acquire` takes a new Hold. */
+/** Holds a Flow whose class is not from this library. After a release, `acquire` calls the Flow's `hold` again. */
 class RepeatedHold implements ReacquirableHold {
   private readonly flow: { hold(): Hold };
   private hold: Hold | undefined;

@@ -20,7 +20,8 @@ export type End = 'open' | 'fin' | SocketError;
 
 /**
  * The receiving side of one connection. It queues received bytes without decoding them. If there are several readers,
- * only the newest one reads. When the newest one leaves, the previous reader continues at the first byte that has not been decoded (C15).
+ * only the newest reader reads. When it leaves, the previous reader continues at the first byte that has not been
+ * decoded (C15).
  *
  * The class has two state machines. The mode decides what happens to received bytes:
  *
@@ -93,14 +94,14 @@ export class Inbound {
     return this.mode === 'discarding' || this.stopped;
   }
 
-  /** Whether this side has ended the stream for its readers before the peer has finished (S7). */
+  /** Whether `stop` has ended the stream for the readers, although the peer had not finished (S7). */
   get isStopped(): boolean {
     return this.stopped;
   }
 
   /**
-   * Whether this side is reading: the current reader, if any, is not held, the socket is not paused, and the stream has
-   * neither failed nor been stopped.
+   * Whether this side is reading. It is not reading after a failure or after `stop`, while the socket is paused, or
+   * while the current reader is held.
    */
   get isReady(): boolean {
     const isOver = this.stopped || typeof this.end === 'object';
@@ -108,8 +109,8 @@ export class Inbound {
   }
 
   /**
-   * Whether the next bytes may be kept, by a reader or in the queue. If so, the socket should read them into memory
-   * that is not shared.
+   * Whether a reader or the queue might keep the next bytes. If so, the socket should read these bytes into memory that
+   * is not shared.
    */
   get keeps(): boolean {
     if (this.discarding) return false;

@@ -140,7 +140,8 @@ export class Outbound implements Flushable, LaneStream {
     lane.joinStream(this);
     if (client.closed) this.complete();
     this.flush('haste');
-    // Until now, each lane has compared only its own bytes with `highWaterMark`. The bytes of both may exceed it.
+    // Until now, each lane has compared only its own bytes with `highWaterMark`. Together, the bytes of the two lanes
+    // may exceed `highWaterMark`.
     if (state.level > state.limits.highWaterMark) this.updateWatermarks();
   }
 
@@ -242,8 +243,8 @@ export class Outbound implements Flushable, LaneStream {
   /**
    * Writes everything that is due, and wakes the waiting senders.
    *
-   * @param cause - `turn`: the scheduler calls at the end of the turn. `haste`: the caller can't wait for the end of
-   * the turn. `taken`: the kernel has taken the last write. Only `taken` wakes the senders immediately
+   * @param cause - `turn`: the scheduler calls this method at the end of the turn. `haste`: the caller can't wait for
+   * the end of the turn. `taken`: the kernel has taken the last write. Only `taken` wakes the senders immediately
    */
   flush(cause: 'turn' | 'haste' | 'taken'): void {
     if (cause === 'turn') this.isScheduled = false;

@@ -47,7 +47,7 @@ export class Waiters {
     return new Waiters(this.list.map((waiter) => ({ ...waiter, offset: offsetOf(waiter.offset) })));
   }
 
-  /** Removes and returns the waiters whose offsets `isTaken` accepts. */
+  /** Removes each waiter for whose offset `isTaken` returns true. Returns the removed waiters. */
   split(isTaken: (offset: number) => boolean): Waiters {
     const taken = this.list.filter(({ offset }) => isTaken(offset));
     if (taken.length === 0) return noWaiters;

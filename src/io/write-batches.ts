@@ -113,7 +113,7 @@ export class Split {
 export const noBatches: WriteBatches = new WriteBatches();
 
 /**
- * Cuts `pieces` into batches of at most `limit` bytes each, between two values if possible.
+ * Cuts `pieces` into batches of at most `limit` bytes each. If possible, each cut is between two values.
  *
  * @param starts - the offsets at which some of the values begin
  */

@@ -23,8 +23,8 @@ const none: never[] = [];
  * Collects encoded values until they are written. `add` sets a checkpoint before each value. `rollback` returns to the
  * checkpoint, which removes the last value.
  *
- * The contents are either one small byte array, which is kept by reference until something follows it, or, in this
- * order:
+ * The contents have one of two forms. The first form is one small byte array, which is kept by reference until
+ * something follows it. The second form has up to three parts, in this order:
  *
  * 1. complete pieces,
  * 2. an open slab, into which small values are copied,
@@ -117,8 +117,8 @@ export class WriteBuffer implements ByteSink, Write {
     }
     const most = mostBytes(value, encoding);
     this.most += most;
-    // In this value, bytes precede the text. The next value is probably similar, so no other text will directly follow
-    // this text.
+    // In this value, bytes precede the text. The next value is probably similar, so bytes will follow this text. There
+    // will be no other text to join with it, so copy the text now.
     if (this.run === '' && this.slabEnd !== this.markedSlabEnd && most <= longestCopy) this.copyText(value, most);
     else this.run += value;
   }
@@ -165,7 +165,10 @@ export class WriteBuffer implements ByteSink, Write {
     this.countedLength = 0;
   }
 
-  /** Removes and returns the bytes of the unfinished value, so that a value which the encoder sends goes out first. */
+  /**
+   * Removes and returns the bytes of the unfinished value. Another value, which the encoder has sent, can then go out
+   * first.
+   */
   detachTail(): Uint8Array | undefined {
     if (this.most === this.markedMost) return undefined;
     this.seal();

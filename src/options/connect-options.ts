@@ -51,9 +51,9 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    */
   readonly localAddress?: string | undefined;
   /**
-   * The port to connect from: 1 to 65,535, or 0 to let the system choose. Each attempt uses the same port. While the
-   * port is in use, attempts fail with `EADDRINUSE` or `EADDRNOTAVAIL`, and `reconnect` applies. TCP only: with any
-   * other kind of address, `connect` throws.
+   * The port to connect from: 1 to 65,535, or 0 to let the system choose. With a port other than 0, each attempt uses
+   * this port. While the port is in use, attempts fail with `EADDRINUSE` or `EADDRNOTAVAIL`, and `reconnect` applies.
+   * TCP only: with any other kind of address, `connect` throws.
    *
    * @defaultValue 0
    */
@@ -75,8 +75,8 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   readonly tls?: ClientTls | undefined;
   /**
    * The policy for dialling again after a connection or an attempt has ended: {@link backoff}, or your own
-   * `RetryConfig`. A connection that was open for `stableAfter` restarts the count of retries. `stableAfter` is 5,000
-   * ms by default, or 0 with `resetOnSuccess`. Without `delay`, the client waits as long as with `backoff()`.
+   * `RetryConfig`. A connection that was open for at least `stableAfter` restarts the count of retries. `stableAfter`
+   * is 5,000 ms by default, or 0 with `resetOnSuccess`. Without `delay`, the client waits as long as with `backoff()`.
    *
    * @defaultValue `undefined`: the client ends instead
    */

@@ -67,8 +67,8 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
    */
   readonly stale?: 'replace' | 'fail' | undefined;
   /**
-   * Whether other processes of the same user may listen on the same port if they also set this option. The kernel then
-   * distributes the clients among them. TCP only, with Node 22.12, 23.1 or later.
+   * Whether several processes of the same user may listen on the same port. Each of them must set this option. The
+   * kernel then distributes the clients among them. TCP only, with Node 22.12, 23.1 or later.
    *
    * @defaultValue false
    */

@@ -35,8 +35,8 @@ function derived<In, Out>({
   'highWaterMark' | 'endsNodeStreamsAfterPeer'
 > {
   return {
-    // `writable` must turn false at `maxBuffered` at the latest, so that a sender that heeds it never exceeds
-    // `maxBuffered`.
+    // `writable` must turn false at `maxBuffered` at the latest. Otherwise a sender that stops only when `writable` is
+    // false could exceed `maxBuffered`.
     highWaterMark: Math.min(highWaterMark, maxBuffered),
     endsNodeStreamsAfterPeer: halfOpen === false,
   };

@@ -73,7 +73,7 @@ function word(...choices: readonly string[]): Field {
   };
 }
 
-/** Makes a field. For every beginning of a valid text, one of `endings` must complete it to a valid text. */
+/** Makes a field. Each beginning of a valid text must become a valid text with at least one of `endings`. */
 function field(requirement: string, holds: (text: string) => boolean, endings: readonly string[]): Field {
   return { requirement, holds, begins: (text) => endings.some((ending) => holds(text + ending)) };
 }

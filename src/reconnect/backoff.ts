@@ -70,8 +70,8 @@ export interface BackoffOptions {
    */
   readonly attempts?: number | undefined;
   /**
-   * The time that a connection must have been up before the count restarts: at least 0 and less than 2³¹. A connection
-   * that is closed sooner does not restart the count, so the delays continue to grow.
+   * The time that a connection must have been up before the count of retries restarts: at least 0 and less than 2³¹. A
+   * connection that is closed sooner does not restart the count, so the delays continue to grow.
    *
    * @defaultValue 5_000
    * @unit ms
@@ -147,8 +147,8 @@ export function backoff(options: BackoffOptions = {}): Backoff {
     resetOnSuccess: false,
     stableAfter: delays.stableAfter,
     /**
-     * Each read of this property starts a new count. `retry` reads it once per call. Copying the policy reads it once
-     * too, so all uses of one copy share one count.
+     * Each read of this property starts a new count. `retry` reads the property once per call. Making a copy of the
+     * policy reads the property once, so all uses of that copy share one count.
      */
     get delay() {
       return delays.counted();

@@ -1,7 +1,7 @@
 export interface RetryLimits {
   /** The maximum number of consecutive retries. */
   readonly attempts: number;
-  /** The time, in ms, that a connection must have been up before the count restarts. */
+  /** The time, in ms, that a connection must have been up before the count of retries restarts. */
   readonly stableAfter: number;
 }
 

@@ -255,8 +255,8 @@ export class Conversation<In, Out, Id> {
   }
 
   /**
-   * Call when the stream has ended, so that no answer can arrive. Unsent requests stay pending if the channel belongs
-   * to a client, because a client can connect again (K8).
+   * Call when the stream has ended, because no answer can arrive any more. Unsent requests stay pending if the channel
+   * belongs to a client, because a client can connect again (K8).
    */
   private end(error: unknown): void {
     this.subscriber = undefined;

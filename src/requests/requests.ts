@@ -67,7 +67,7 @@ export interface Requests<In> {
    * Emits the messages that answer no request. It completes or fails with the channel. A subscription to `events` also
    * subscribes to the channel, so a client dials and stays connected.
    *
-   * While `events` has no subscriber, events that arrive while a request is pending are dropped. All other events stay
+   * If `events` has no subscriber, an event that arrives while a request is pending is dropped. Any other event stays
    * in the channel.
    *
    * @backpressure while `events` is held and no request is pending, the channel is held. While a request is pending, up
@@ -176,7 +176,8 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
  * client without other subscribers dials for the first request, and disconnects after the last answer. `client.open()`
  * keeps it connected, and so does a subscription to the client or to the events.
  *
- * Call `requests` only once for a channel. Send nothing else on that channel that the peer would answer.
+ * Call `requests` only once for a channel. On that channel, you may send other messages, but only if the peer does not
+ * answer them.
  *
  * Apart from timeouts, limits and the end of the connection, `requests` with `answers` is equivalent to:
  *

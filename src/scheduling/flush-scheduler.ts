@@ -1,6 +1,9 @@
 /** An object that has buffered values to write at the end of a turn. */
 export interface Flushable {
-  /** @param cause - `turn`: the scheduler calls, at the end of the turn. It no longer has the object in its list */
+  /**
+   * @param cause - `turn`: the scheduler calls this method at the end of the turn, after it has removed the object from
+   * its list
+   */
   flush(cause: 'turn'): void;
 }
 
@@ -94,9 +97,9 @@ export class FlushScheduler {
   }
 
   /**
-   * Schedules a flush, unless a flush is already scheduled or running, or a delivery is in progress, which ends with a
-   * flush. Values sent during a flush are flushed after the event loop has handled other events. Otherwise a fast peer
-   * could keep the process from reading from all other peers.
+   * Schedules a flush, unless a flush is already scheduled or running. During a delivery, nothing is scheduled, because
+   * the delivery ends with a flush. Values sent during a flush are flushed after the event loop has handled other
+   * events. Otherwise a fast peer could keep the process from reading from all other peers.
    */
   private schedule(): void {
     if (this.isExiting) this.flush();

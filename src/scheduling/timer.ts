@@ -6,9 +6,9 @@ const late = 20;
 /**
  * Calls a function once, after a delay.
  *
- * If the event loop was busy when the timer was due, the timer is extended by the time that it is late, but at most by
- * its own delay. This side could not react while the loop was busy (C23). If an extended timer is only slightly
- * late, it is not extended again. Otherwise an event loop that is always busy would postpone the timer forever.
+ * If the event loop was busy when the timer was due, this side could not react in time. So the timer is extended by the
+ * time that it is late, but at most by its own delay (C23). If an extended timer is only slightly late, it is not
+ * extended again. Otherwise an event loop that is always busy would postpone the timer forever.
  *
  * Within `TestScheduler.run`, RxJS throws if a timer is unsubscribed at the very moment when it is due. So a timer that
  * is stopped at that moment stays scheduled, but does nothing.

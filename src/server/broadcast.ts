@@ -19,7 +19,7 @@ const maxBatchBytes = 65_536;
 interface Member {
   readonly connection: SocketConnection<any, any>;
   readonly membership: Subscription;
-  /** The number of values that the member was given, plus the number that were sent before the member joined. */
+  /** The number of values that the member was given, plus the number of values sent before the member joined. */
   given: number;
 }
 
@@ -169,7 +169,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * Sends a value to all current members. It never throws, and does nothing after `complete` or `error`.
+   * Sends a value to all current members. This method never throws, and does nothing after `complete` or `error`.
    *
    * On each connection, the Broadcast's values and the values of the connection's own channels go out in the order in
    * which they were sent. The values of a turn reach each member in one write if they total at most 65,536 bytes. A
@@ -217,7 +217,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * Destroys the connection of every member, and removes all members. Values that these connections have not sent yet
    * are dropped. A connection that joins later is destroyed at once.
    *
-   * @param reason - the `cause` of the `ERR_CLOSED` that subscribers of the members' channels get
+   * @param reason - the members' channels fail with `ERR_CLOSED`, and this reason is the `cause` of that error
    * @example
    * ```ts
    * news.error(new Error('the source of the news has failed'));

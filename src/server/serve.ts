@@ -73,9 +73,8 @@ export interface ServeOptions {
  * gracefully. If the operator is applied to a server, the result is a Flow, and holding the result holds the server
  * @throws `ERR_OPTION_INVALID` for a bad option; with `concurrent`, `ERR_NOT_A_FLOW` if the operator is applied to a
  * plain Observable
- * @backpressure while the connection is not writable, an iterable that the handler returned is not pulled, and a Flow
- * that it returned is held, as with {@link Channel.sendFrom}. With `concurrent`, further clients wait in the kernel's
- * queue
+ * @backpressure while the connection is not writable, an iterable from the handler is not pulled, and a Flow from the
+ * handler is held, as with {@link Channel.sendFrom}. With `concurrent`, further clients wait in the kernel's queue
  * @example
  * ```ts
  * const served = server.pipe(serve(({ data }) => data.pipe(map((line) => line.toUpperCase()))));

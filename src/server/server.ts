@@ -12,7 +12,7 @@ import { Acceptor } from './acceptor.js';
  * A Flow of accepted connections. All subscribers share one listener. While the Flow is held, the listener accepts no
  * clients.
  *
- * Apart from `hold`, it is equivalent to:
+ * Apart from `hold`, the Flow is equivalent to:
  *
  * ```ts
  * const server = new Observable<Socket>((subscriber) => {
@@ -52,8 +52,8 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   /**
    * Emits the bound address, with the actual port. Subscribing to `listening` does not bind the server.
    *
-   * @returns an Observable that emits the address when the server is bound, or at once if it already is. It completes
-   * when the listener is closed, and never fails
+   * @returns an Observable that emits the address when the server is bound, or at once if the server is bound already.
+   * It completes when the listener is closed, and never fails
    * @example
    * ```ts
    * server.listening.subscribe((address) => console.log(`at ${formatAddress(address)}`));
@@ -109,8 +109,8 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
    *    channel), run to completion. Subscribers that hold their Flow, such as `for await` and the paced operators, read
    *    the received data at their own pace.
    * 4. A connection without work in progress flushes its data and closes gracefully.
-   * 5. At `deadline` the remaining connections are aborted. Their `closed` reports `ERR_TIMEOUT_CLOSE`. The peer gets a
-   *    reset if the transport has one.
+   * 5. At `deadline` the remaining connections are aborted. Their `closed` reports `ERR_TIMEOUT_CLOSE`. If the
+   *    transport can reset a connection, the peer gets a reset.
    * 6. When every connection has closed, the server and {@link Server.incidents} complete.
    *
    * If a handler returns an endless source, such as an `interval`, end that source when `connection.data` completes:

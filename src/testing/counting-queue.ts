@@ -1,6 +1,6 @@
 import { ChunkQueue } from '../bytes/chunk-queue.js';
 
-/** A queue that counts the bytes that a decoder reads, copies or searches, to measure its work without a clock. */
+/** Counts the bytes that a decoder reads, copies or searches, to measure the decoder's work without a clock. */
 export class CountingQueue extends ChunkQueue {
   /** A byte that is examined twice counts twice. */
   examined = 0;

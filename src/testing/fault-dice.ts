@@ -14,20 +14,23 @@ export class FaultDice {
     this.random = seededRandom(mixed);
   }
 
-  /** If `range` is a number, returns that number. Otherwise, returns the minimum of the range plus a random integer. */
+  /**
+   * If `range` is a number, returns that number. Otherwise, returns the minimum of the range plus a random integer, but
+   * at most the maximum of the range.
+   */
   draw(range: FaultRange): number {
     if (typeof range === 'number') return range;
     const [min, max] = range;
     return Math.min(max, min + Math.floor(this.random() * (Math.floor(max - min) + 1)));
   }
 
-  /** Returns `Infinity` if there is no such fault. */
+  /** Draws the offset of a fault. Returns `Infinity` if `range` is undefined: there is no such fault. */
   drawOffset(range: FaultRange | undefined): number {
     return range === undefined ? Infinity : this.draw(range);
   }
 }
 
-/** Counts the bytes of one direction of all connections, to decide when a connection is cut. */
+/** Counts the bytes that pass in one direction through all connections, to decide when a connection is cut. */
 export class CutCounter {
   private readonly range: FaultRange | undefined;
   private readonly dice: FaultDice;

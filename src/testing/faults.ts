@@ -15,9 +15,9 @@ export type FaultRange = number | readonly [min: number, max: number];
 /**
  * Lists the faults of one direction of a {@link faulty} proxy. A fault that is omitted is not injected.
  *
- * If a fault has a range, a new number is drawn from it for each connection. There are three exceptions: for `latency`
- * and `slices`, a new number is drawn for each piece of the stream, and for `cutEvery`, after each cut. Offsets count
- * the bytes of this direction, so chunking makes no difference.
+ * If a fault has a range, a new number is drawn from it for each connection. There are three exceptions. For `latency`
+ * and `slices`, a new number is drawn for each piece of the stream. For `cutEvery`, a new number is drawn after each
+ * cut. Offsets count the bytes of this direction, so chunking makes no difference.
  *
  * @example
  * ```ts

@@ -4,7 +4,7 @@ import type { Hold } from '../flow/hold.js';
 import type { CutCounter, FaultDice } from './fault-dice.js';
 import type { FaultKind, Faults } from './faults.js';
 
-/** The maximum numbers of bytes and of pieces in transit in one direction. At either limit, the sender is held. */
+/** While this many bytes or pieces are in transit in one direction, no piece follows, and the sender is held. */
 const maxBytesInTransit = 65_536;
 const maxPiecesInTransit = 1_024;
 /** The longest time that one piece takes to pass if `bandwidth` is set, in ms. */

@@ -115,9 +115,9 @@ export interface Faulty {
  * input unread. Over the memory transport, faults occur at the exact byte. Over real sockets, slices may be
  * joined, and a reset drops the bytes that have not been delivered. All timers run on `asyncScheduler`.
  *
- * In each direction, at most 65,536 bytes and 1,024 pieces are in transit. At either limit, the sender is held. So with
- * a latency of L ms, at most 65,536 bytes pass in L ms. The proxy also buffers one chunk, and its channels have buffers
- * of their own.
+ * While 65,536 bytes or 1,024 pieces are in transit in one direction, no further piece follows, and the sender is held.
+ * So with a latency of L ms, at most about 65,536 bytes pass in L ms. The proxy also buffers one chunk, and its
+ * channels have buffers of their own.
  *
  * Use `shutdown` to end the proxy. A black hole without a duration lasts until the shutdown.
  *

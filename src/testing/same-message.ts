@@ -1,9 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 
 /**
- * Whether a received message equals the sent one. The comparison is deep and strict, with two exceptions. Received
- * bytes equal the same bytes of a different class, and the text that they encode in UTF-8. An object without a
- * prototype equals a plain object with the same members, because no codec transmits the difference.
+ * Whether a received message equals the sent one. The comparison is deep and strict, with two exceptions:
+ *
+ * - Received bytes equal the same bytes of a different class. They also equal the text that they encode in UTF-8.
+ * - An object without a prototype equals a plain object with the same members, because no codec transmits the
+ *   difference.
  */
 export function sameMessage(received: unknown, sent: unknown): boolean {
   if (!(received instanceof Uint8Array)) {

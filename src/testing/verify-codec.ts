@@ -39,9 +39,9 @@ export interface VerifyCodecOptions {
   /**
    * Compares a decoded message with the value that was encoded (D2).
    *
-   * @defaultValue `undefined`: a deep and strict comparison with two exceptions. Received bytes equal the same bytes of
-   * a different class, and the text that they encode in UTF-8. An object without a prototype equals a plain object with
-   * the same members
+   * @defaultValue `undefined`: a deep and strict comparison with two exceptions. First, received bytes equal the same
+   * bytes of a different class; they also equal the text that they encode in UTF-8. Second, an object without a
+   * prototype equals a plain object with the same members
    */
   readonly equals?: ((received: unknown, sent: unknown) => boolean) | undefined;
   /**
@@ -57,7 +57,7 @@ export interface VerifyCodecOptions {
  *
  * `verifyCodec` encodes the values once. Then it decodes the stream in one piece, cut in two at each offset, byte by
  * byte, and in random chunks. It tries at most 1,000 offsets. In a long stream, it tries fewer offsets (but at least
- * 16), so that it decodes about 16 MiB for all of them together. Each time, `verifyCodec` is equivalent to:
+ * 16), so that it decodes about 16 MiB for all of them together. For each split, `verifyCodec` is equivalent to:
  *
  * ```ts
  * for (const chunk of chunks) {
@@ -119,7 +119,7 @@ export function verifyCodec<In, Out>(
   verifyByteByByte(sample);
   for (const cut of [0, ...cuts, stream.length]) verifyEnd(sample, [stream.subarray(0, cut)], lastFrameMayBeOpen);
   for (let round = 0; round < 16; round++) {
-    // The split must not change the result at the end of the stream, either.
+    // The result of `end` must not depend on how the stream is split.
     const cut = round === 0 ? stream.length : Math.floor(random() * (stream.length + 1));
     verifyEnd(sample, randomChunks(stream.subarray(0, cut), random), lastFrameMayBeOpen);
   }
@@ -154,7 +154,7 @@ function readAll<In, Out>(sample: CodecSample<In, Out>, rule: string, split: str
   reader.finish();
 }
 
-/** Decodes byte by byte. A second decoder works in turn with the first, to check that decoders share no state. */
+/** Decodes byte by byte. A second decoder takes turns with the first, to check that decoders share no state. */
 function verifyByteByByte<In, Out>(sample: CodecSample<In, Out>): void {
   const { stream } = sample;
   const reader = new SampleReader(sample, 'D1', 'one byte at a time');

@@ -89,7 +89,7 @@ export type StartTlsOptions =
  * @see https://nodejs.org/docs/latest-v20.x/api/tls.html#class-tlstlssocket, rule T9
  */
 export interface TlsInfo {
-  /** Whether the peer's certificate was verified. False if that failed, or if no certificate was requested. */
+  /** Whether the peer's certificate was verified. False if verification failed, or if no certificate was requested. */
   readonly authorized: boolean;
   /** Why verification failed, if a certificate was requested and `rejectUnauthorized` is false. */
   readonly authorizationError?: string;

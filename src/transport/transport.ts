@@ -378,8 +378,8 @@ export interface SocketEvents {
  */
 export interface StreamCutOff {
   /**
-   * The error with which the connection fails, unless `mayBeComplete` is true. If the last frame is incomplete, the
-   * connection fails with `ERR_FRAME_TRUNCATED` instead.
+   * The error with which the connection fails, unless `mayBeComplete` is true. In either case, an incomplete last frame
+   * makes the connection fail with `ERR_FRAME_TRUNCATED` instead.
    */
   readonly error: SocketError;
   /** Whether the connection accepts this end if the last frame is complete. */

@@ -41,10 +41,10 @@ describe.each(['tcp', 'unix'])('allocations per message over %s', (transport) =>
   const place = async (): Promise<string | undefined> =>
     transport === 'tcp' ? undefined : join(await freshFolder(), 'socket');
 
-  // Work that is done once per chunk or turn adds only a fraction per message. `node` limits what Node allocates. With
-  // `bytes`, every message is a chunk and a turn, and what Node allocates differs between its versions.
+  // Objects that are made once per chunk or turn add only a fraction per message. `node` is the limit for Node's own
+  // objects. With `bytes`, every message takes a chunk and a turn, and Node's objects differ between its versions.
   it.each([
-    // Per message, these objects: the line.
+    // The objects of one message: the line.
     { work: 'receive', own: 1, buffers: 0, node: 2, messages: 2_000 },
     // The line with its ending, and a share of the joined text of the turn.
     { work: 'send', own: 2, buffers: 0, node: 2, messages: 2_000 },
@@ -55,7 +55,7 @@ describe.each(['tcp', 'unix'])('allocations per message over %s', (transport) =>
     // The chunk, a view of reused memory, and the copy that is sent.
     { work: 'bytes', own: 11, buffers: 2, node: Infinity, messages: 500 },
   ] as const)(
-    "$work allocates at most $own objects that are not Node's, and $buffers Buffers, in long and short bursts",
+    '$work allocates at most $own objects outside Node, and at most $buffers Buffers, in long and short bursts',
     async ({ work, own, buffers, node, messages }) => {
       for (const each of await count(work, await place(), messages)) {
         expect(each.own, breakdown(each.places)).toBeGreaterThan(0.9);

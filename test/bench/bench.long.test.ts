@@ -41,7 +41,7 @@ const versions = { rxjs, split2, effect, ws };
 describe('npm run bench', () => {
   // No timing is checked here, only that every server did its work. The load generator checks each byte.
   it.skipIf(!canMeasure)(
-    'measures a row and writes the result (skipped without Linux and a C compiler)',
+    'measures one row of the benchmark and writes the result (skipped without Linux and a C compiler)',
     async () => {
       const out = join(await freshFolder(), 'results.json');
       const others = ['plain', 'tuned', 'from-event', 'split2', 'effect', 'effect-batched', 'ws'];

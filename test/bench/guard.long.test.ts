@@ -9,9 +9,9 @@ import { spread } from '../../bench/statistics.js';
 import '../support/leaks.js';
 import { freshFolder } from '../support/transport/places.js';
 
-// The tests check ratios of processor times within one run. Machines differ: over unix sockets, one machine measured
-// more than 3, another machine 2 to 2.8. The limits are low enough for both, so a test fails only if something has
-// become about twice as expensive.
+// The tests check ratios of processor times within one run. Machines differ: over unix sockets, the ratio was more than
+// 3 on one machine, and 2 to 2.8 on another. The limits are low enough for both machines, so a test fails only if
+// something has become about twice as expensive.
 
 let workshop: Workshop;
 
@@ -36,7 +36,7 @@ const median = (values: readonly number[]): number => spread(values).median;
 
 describe('the cost of pushed lines', () => {
   const block = Buffer.from(`${'x'.repeat(63)}\n`.repeat(100));
-  /** With more lines in flight, the kernel's buffers fill up, and Node joins the writes of the plain server. */
+  /** The most lines in flight. With more, the kernel's buffers fill up, and Node joins the plain server's writes. */
   const inFlight = { tcp: 2_000, unix: 200 };
 
   /**
@@ -118,7 +118,7 @@ describe('the cost of pulled messages', () => {
     return median(times[way]!.map((time, round) => time / times[other]![round]!));
   };
 
-  it('for await takes at most 3 times as long as an iterator over an array-backed queue', async () => {
+  it('`for await` takes at most 3 times as long as an iterator over an array-backed queue', async () => {
     await bestOf(
       () => measure('free: for await', 'the queue'),
       (ratio) => ratio <= 3,

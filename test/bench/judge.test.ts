@@ -10,7 +10,7 @@ import '../support/leaks.js';
 const always = (growth: number) => ({ from: 1, to: 10, growth: spread([growth]) });
 
 describe('the judgement of how cost grows', () => {
-  it('compares each point with the largest point that is at most a tenth of its size, and skips size 0', () => {
+  it('compares each size with the largest size that is at most a tenth of it, and skips size 0', () => {
     const steps = stepsOf([0, 1, 5, 10, 90, 100].map((n) => ({ n, costs: [n + 1] })));
     expect(steps.map(({ from, to }) => [from, to])).toEqual([
       [1, 10],
@@ -19,7 +19,7 @@ describe('the judgement of how cost grows', () => {
     ]);
   });
 
-  it('for a tenfold size, rates linear cost as 1, quadratic cost as 10, and a fixed cost as 0.1', () => {
+  it('if the size grows tenfold, rates a linear cost as 1, a quadratic cost as 10, and a fixed cost as 0.1', () => {
     const growthOf = (cost: (n: number) => number) =>
       stepsOf([10, 100, 1_000].map((n) => ({ n, costs: [cost(n)] }))).map(({ growth }) => growth.median);
     expect(growthOf((n) => 3 * n)).toEqual([1, 1]);
@@ -41,7 +41,7 @@ describe('the judgement of how cost grows', () => {
     expect(judge({ from: 1, to: 10, growth: spread([1, 1.1, 9]) }, [])).toBe('yes');
   });
 
-  it('if a simpler server is not linear either and ours is hardly worse, the verdict names that server', () => {
+  it('if our server and a simpler one are not linear, and ours is hardly worse, names the simpler one', () => {
     const others = (tuned: number, limit = 1) => [
       { title: 'node:net', step: always(tuned) },
       { title: 'C', step: always(limit) },
@@ -72,7 +72,7 @@ describe('the judgement of how cost grows', () => {
     ]);
   });
 
-  it('covers 10 to 10,000 connections, 1 byte to 16 MiB, 0 to 10 operators and 1 to 5,000 members', () => {
+  it('is based on 10 to 10,000 connections, 1 byte to 16 MiB, 0 to 10 operators and 1 to 5,000 members', () => {
     const ends = series.map(({ id, points }) => [id, points[0], points.at(-1)]);
     expect(ends).toEqual([
       ['connections', 10, 10_000],
@@ -99,7 +99,7 @@ describe('the targets of the benchmark', () => {
   });
   const verdicts = (found: Found) => targetsOf(found).map(({ to, target, reached }) => [to, target, reached]);
 
-  it('compare pipelined lines with each of three servers, by the median of the ratios', () => {
+  it('compare our server with each of three servers on pipelined lines, by the median of the ratios', () => {
     const against = { effect: spread([2, 2.6, 2.7]), limit: spread([0.2, 0.29, 0.4]) };
     expect(verdicts(foundWith({ 'rxjs-sockets': { figure, ratio: spread([12, 12, 13]), against } }))).toEqual([
       ['plain', 12, true],

@@ -173,7 +173,7 @@ function copiedIn(act: () => void): number {
 const mebibyte = 1_048_576;
 
 describe('the queue of received bytes', () => {
-  it('D1: behaves like one sequence of bytes, whatever the chunks', () => {
+  it('D1: behaves like one sequence of bytes, however the bytes are split into chunks', () => {
     fc.assert(
       fc.property(fc.array(step(), { maxLength: 60, size: 'max' }), (steps) => {
         const pair = new Pair();
@@ -227,7 +227,7 @@ describe('the queue of received bytes', () => {
     }
   });
 
-  it('D1: returns a view, without a copy, of bytes within one chunk', () => {
+  it('D1: returns bytes that lie within one chunk as a view, and copies nothing', () => {
     const queue = new ChunkQueue();
     const chunk = Buffer.alloc(4_096, 'x');
     queue.push(chunk);
@@ -240,7 +240,7 @@ describe('the queue of received bytes', () => {
     expect(copied).toBe(0);
   });
 
-  it('D1: copies in linear time for a reader that peeks at everything after each chunk', () => {
+  it('D1: copies in linear time if a reader peeks at all buffered bytes each time a chunk arrives', () => {
     const stream = Buffer.alloc(mebibyte, 'x');
     for (const size of [1, 100, 1_000, 1_024, 65_536]) {
       const queue = new ChunkQueue();
@@ -299,7 +299,7 @@ describe('the queue of received bytes', () => {
     expect(queue.length).toBe(mebibyte);
   });
 
-  it('F3: frees the memory of bytes that were taken off', async () => {
+  it('F3: frees the memory of bytes that were taken off the queue', async () => {
     const { gc } = globalThis;
     if (gc === undefined) return expect.unreachable('run with --expose-gc');
     gc();

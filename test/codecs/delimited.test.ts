@@ -254,10 +254,10 @@ describe('the limits of the delimited codec', () => {
   it.each<[string, string | Uint8Array, unknown, SocketErrorCode]>([
     ['its delimiter in it', '|', 'a|b', 'ERR_FRAME_INVALID'],
     ['its delimiter in its bytes', '|', Buffer.from('a|b'), 'ERR_FRAME_INVALID'],
-    ['bytes of its text that are the delimiter', Uint8Array.of(0xa9), 'é', 'ERR_FRAME_INVALID'],
-    ['an end that begins the delimiter', 'aa', 'xa', 'ERR_FRAME_INVALID'],
+    ['the delimiter among the bytes of its text', Uint8Array.of(0xa9), 'é', 'ERR_FRAME_INVALID'],
+    ['an end that is the beginning of the delimiter', 'aa', 'xa', 'ERR_FRAME_INVALID'],
     ['a lone surrogate', '|', '\ud83d', 'ERR_FRAME_INVALID'],
-    ['neither bytes nor text', '|', 7, 'ERR_FRAME_INVALID'],
+    ['a type that is neither bytes nor text', '|', 7, 'ERR_FRAME_INVALID'],
     ['more bytes than maxLength', '|', 'ééé', 'ERR_FRAME_TOO_LONG'],
     ['more bytes than maxLength, as bytes', '|', Buffer.alloc(6), 'ERR_FRAME_TOO_LONG'],
   ])('D5: a value with %s is refused, and nothing of it is written', (_, delimiter, value, code) => {

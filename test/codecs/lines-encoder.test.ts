@@ -73,7 +73,7 @@ describe('the encoder of the lines codec', () => {
     ['a type other than string', {}, 7, 'ERR_FRAME_INVALID'],
     ['more bytes than maxLength', { maxLength: 3 }, 'éé', 'ERR_FRAME_TOO_LONG'],
     ['more bytes than maxLength in latin1', { maxLength: 3, encoding: 'latin1' }, 'éééé', 'ERR_FRAME_TOO_LONG'],
-    ['more than the default', {}, 'x'.repeat(65_537), 'ERR_FRAME_TOO_LONG'],
+    ['more bytes than the default maximum', {}, 'x'.repeat(65_537), 'ERR_FRAME_TOO_LONG'],
   ])('D5: refuses a value with %s, and writes nothing of it', (_, options, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = lines(options).encoder();

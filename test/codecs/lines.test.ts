@@ -80,7 +80,7 @@ describe('the decoder of the lines codec', () => {
     }
   });
 
-  it('D1: emits a line once its end has arrived, even if the line is as long as a block that is decoded at once', () => {
+  it('D1: emits a line once its end has arrived, even if its length is near the size of a decoded block', () => {
     for (const length of [1_022, 1_023, 1_024, 1_025, 2_047, 2_048, 2_049, 16_383, 16_384, 16_385]) {
       const queue = new ChunkQueue();
       const decoder = lines().decoder();
@@ -149,7 +149,7 @@ describe('the decoder of the lines codec', () => {
     expect(Math.max(...decoded)).toBeLessThanOrEqual(1_024);
   });
 
-  it('C13: decodes at most 16 KiB ahead, so a line that the program keeps holds at most 16 KiB in memory', () => {
+  it('C13: decodes at most 16 KiB ahead, so keeping one line retains at most 16 KiB of memory', () => {
     const decoded = decodedIn(() => receive(lines(), whole('0123456789\n'.repeat(20_000))));
     expect(Math.max(...decoded)).toBeLessThanOrEqual(16_384);
     expect(decoded.length).toBeLessThan(20);
@@ -222,7 +222,7 @@ describe('the limits of the lines codec', () => {
   });
 
   it.each([
-    ['a byte that no character begins with', [0xff]],
+    ['a byte that begins no character', [0xff]],
     ['a lone continuation', [0x80]],
     ['an unfinished character', [0xe2, 0x82]],
     ['an overlong newline', [0xc0, 0x8a]],

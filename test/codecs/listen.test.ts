@@ -75,7 +75,7 @@ const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
 /** For each codec, a stream that starts with `before` and then fails at once, before anything is allocated. */
 const faults: readonly [string, Any, before: string, bad: string | Buffer, code: string][] = [
   ['a line without end', lines(), 'ok\n', 'x'.repeat(65_538), 'ERR_FRAME_TOO_LONG'],
-  ['a line without end that is short', lines({ maxLength: 4 }), 'ok\n', '123456', 'ERR_FRAME_TOO_LONG'],
+  ['a line without end, over a small maximum', lines({ maxLength: 4 }), 'ok\n', '123456', 'ERR_FRAME_TOO_LONG'],
   ['a line of invalid UTF-8', lines(), 'ok\n', Buffer.of(0xc0, 0xaf, 10), 'ERR_FRAME_INVALID'],
   ['half a character in a line', lines(), 'ok\n', Buffer.of(0xe2, 0x82, 10), 'ERR_FRAME_INVALID'],
   ['a delimiter that never comes', delimited('\r\n\r\n'), 'ok\r\n\r\n', 'x'.repeat(65_541), 'ERR_FRAME_TOO_LONG'],
@@ -179,7 +179,7 @@ describe.each([tcp, unix])('a server with hostile clients over $name', (place) =
     ],
   ];
 
-  it.each(throwing)('D3: if an exception is thrown inside %s, the error names it', async (_, codecOf, begins) => {
+  it.each(throwing)('D3: the error names an exception that is thrown inside %s', async (_, codecOf, begins) => {
     for (const [cause, named] of reasons) {
       const { address, accepted, incidents } = await host(place, codecOf(cause));
       const raw = await rawClient(address);
@@ -194,7 +194,7 @@ describe.each([tcp, unix])('a server with hostile clients over $name', (place) =
   });
 
   it.each(throwing)(
-    'D5: if an exception is thrown inside %s while a value is sent, the error names it',
+    'D5: the error names an exception that is thrown inside %s while a value is sent',
     async (_, codecOf, _decoding, begins) => {
       for (const [cause, named] of reasons) {
         const { address, accepted } = await host(place, codecOf(cause));

@@ -118,7 +118,7 @@ describe('a codec made with mapCodec', () => {
     if (cause !== undefined) expect(error.cause).toStrictEqual(cause);
   });
 
-  it('D3: if decode or encode throws, the error message names what it threw', () => {
+  it('D3: if decode or encode throws, the error message names what was thrown', () => {
     const fail = thrown(new RangeError('no date: x'));
     const codec = mapCodec(lines(), fail, fail);
     const queue = new ChunkQueue();

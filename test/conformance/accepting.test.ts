@@ -21,8 +21,8 @@ import { gated, ungated } from '../support/transport/node/internals/accept-gate.
 
 const real = realPlaces.map((place) => [place.name, place] as const);
 
-describe.each(places.map((place) => [place.name, place] as const))('errors on one connection on %s', (_name, place) => {
-  it('S4: an exception in a subscriber is reported by RxJS, and the server continues for every subscriber', async () => {
+describe.each(places.map((place) => [place.name, place] as const))('errors of one connection on %s', (_name, place) => {
+  it('S4: an exception in a subscriber is reported by RxJS, and every subscriber still gets new connections', async () => {
     const reported: unknown[] = [];
     config.onUnhandledError = (error) => reported.push(error);
     onTestFinished(() => {
@@ -48,7 +48,7 @@ describe.each(places.map((place) => [place.name, place] as const))('errors on on
     await until(() => reported.length === 4);
   });
 
-  it('S4: a connection that fails without a subscriber is reported in `incidents`', async () => {
+  it('S4: if a connection without a subscriber fails, `incidents` reports the failure', async () => {
     const { server, address } = await serverAt(place, () => undefined);
     const incidents = record(server.incidents);
     if (place.name === 'memory') (await peerAt(place, address)).destroy();
@@ -77,8 +77,8 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
   describe.each([
     ['in the kernel', gated],
     ['in the process, because the listener cannot be paused', ungated],
-  ])('that wait %s', (_where, prepared) => {
-    it('S4: a client that is reset or killed before, while or after it is accepted does not affect other clients', async () => {
+  ])('before they are accepted, they wait %s', (_where, prepared) => {
+    it('S4: a client that is reset or killed, before or after it is accepted, does not affect other clients', async () => {
       const arrivals = new ReplaySubject<Connection>(Infinity);
       const { server, address } = await serverAt(prepared(place), (connection) => arrivals.next(connection));
       const failures: SocketError[] = [];
@@ -159,7 +159,7 @@ function queued(address: Address): number {
 }
 
 describe.each(real)('many clients on %s', (_name, place) => {
-  it('S5: 3,000 clients wait in the kernel while ten at a time are served, in the order in which they connected', async () => {
+  it('S5: 3,000 clients wait in the kernel, and the server serves ten at a time, in the order in which the clients connected', async () => {
     const most = 10;
     const total = 3_000;
     const { options } = gated(place);

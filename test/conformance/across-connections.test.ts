@@ -58,7 +58,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     for (const state of states.values) if (state.status === 'disconnected') expect(state.error).toBeUndefined();
   });
 
-  it('K4: values sent with `next`, `send` and `sendFrom` while disconnected go out in order on the next connection', async () => {
+  it('K4: `next`, `send` and `sendFrom` accept values while the client is disconnected; the values go out in order on the next connection', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() });
     client.data.next('0');
     expect((await readBytes(accepted[0]!, 2)).toString()).toBe('0\n');
@@ -81,7 +81,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(client.data.bufferedBytes).toBe(0);
   });
 
-  it('K12: after a reset, all values queued after the write in progress reach the next connection, once and in order', async () => {
+  it('K12: after a reset, the next connection gets all values that were queued behind the write in progress, each once and in order', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
     accepted[0]!.pause();
     const count = 6_000;
@@ -121,7 +121,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     accepted[1]!.end();
   });
 
-  it('K4: `writable` and `bufferedBytes` continue across connections', async () => {
+  it('K4: while the client is disconnected, `writable` and `bufferedBytes` reflect the queued values, and `writable` does not complete', async () => {
     const { client, states, accepted } = await dialling(place, { highWaterMark: 100 });
     const writable = record(client.data.writable);
     onTestFinished(() => writable.subscription.unsubscribe());
@@ -308,7 +308,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(bytes).toBeGreaterThanOrEqual(before * chunk.length);
   });
 
-  it('K7: unsubscribing while the client is disconnected, waiting or connecting ends it, and no further state is emitted', async () => {
+  it('K7: when the last subscriber leaves a client that is disconnected, waiting or connecting, the client ends, and emits no further state', async () => {
     for (const status of ['disconnected', 'waiting', 'connecting']) {
       const { client, states, accepted } = await dialling(place, { codec: lines() });
       accepted[0]!.end();

@@ -134,7 +134,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       for (let at = 0; at + 4 <= size; at += 4) sent.writeUInt32LE(at, at);
       raw.write(sent);
       expect(await body.end()).toBe('complete');
-      // Another connection, and the rest of this one, overwrite the block that all sockets read into.
+      // More bytes, on a second connection and on this one, overwrite the block that all sockets read into.
       const other = await acceptedAt(place);
       other.near.bytes.subscribe({ error: () => undefined });
       other.raw.write(Buffer.alloc(1_000_000, '#'));
@@ -179,7 +179,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
   },
 );
 
-it.each([-1, 1.5, NaN, Infinity, '5', undefined, null])('C26: a size of %s is refused at once', async (size) => {
+it.each([-1, 1.5, NaN, Infinity, '5', undefined, null])('C26: a body size of %s is refused at once', async (size) => {
   const { near } = await acceptedAt(tcp);
   expect(refusal(() => near.bytes.body(size as number))).toMatchObject({ code: 'ERR_OPTION_INVALID' });
 });

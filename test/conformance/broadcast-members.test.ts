@@ -49,7 +49,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(near.map(({ data }) => data.closed)).toEqual([true, true]);
   });
 
-  it('B4: `error` destroys every member, with the reason', async () => {
+  it('B4: `error` destroys every member, with the given reason as `cause`', async () => {
     const { near } = await members(place, 2);
     const news = new Broadcast();
     const memberships = near.map((connection) => news.join(connection));
@@ -200,7 +200,7 @@ describe('a Broadcast', () => {
     expect(() => new Broadcast().join({} as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
 
-  it('B1: if a member on a different transport joins late in a turn, it gets only the values sent afterwards', async () => {
+  it('B1: a member that joins in the middle of a turn gets only the values sent afterwards, even if the members use different transports', async () => {
     const own = memory();
     const a = await members(tcp, 1);
     const b = await members(own, 1);

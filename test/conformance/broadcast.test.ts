@@ -132,7 +132,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[1]?.receives('somebody said a\nsomebody said b\n');
   });
 
-  it('B7: a value counts in `bufferedBytes` of each member at once, so `maxBuffered` holds within a turn', async () => {
+  it('B7: a value counts in `bufferedBytes` of each member at once, so `maxBuffered` applies before the turn ends', async () => {
     const { near, peers } = await members(place, 2, { maxBuffered: 200_000, overflow: 'drop' });
     const news = new Broadcast();
     for (const connection of near) news.join(connection);
@@ -189,7 +189,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     const value = 'x'.repeat(10_000);
     let sent = 0;
     let most = 0;
-    // Each round ends when the other members have sent everything. So the test hangs if the slow member delays them.
+    // Each round ends when nothing is buffered for the other members. So the test hangs if the slow member delays them.
     while (news.size === 4) {
       news.next(value);
       sent += value.length;

@@ -14,7 +14,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const flushed = (): Promise<void> => turns(2);
 
 describe('buffered values, with a scripted kernel', () => {
-  it('C4: bufferedBytes counts exactly the bytes accepted but not yet taken by the kernel', async () => {
+  it('C4: bufferedBytes counts exactly the bytes that `next` has queued and the kernel has not yet taken', async () => {
     const { near, socket } = await scripted({ codec: lines() });
     const { data } = near;
     socket.eager = false;
@@ -35,7 +35,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect([data.bufferedBytes, near.stats.bytesWritten]).toEqual([0, 5_018]);
   });
 
-  it('C4: writable is false over highWaterMark, and true again at half of it', async () => {
+  it('C4: writable becomes false when bufferedBytes exceeds highWaterMark, and true again when bufferedBytes falls to half of highWaterMark', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     const { data } = near;
     socket.eager = false;
@@ -167,7 +167,7 @@ describe.each(places)('buffered values, over $name', (place) => {
     while (data.bufferedBytes < size) data.next(Buffer.alloc(1_000));
   };
 
-  it('C4: values sent before the connection opens are counted, make the channel unwritable, and can overflow', async () => {
+  it('C4: values sent before the connection opens count in bufferedBytes, make the channel unwritable, and can overflow', async () => {
     const address = place.name === 'tcp' ? { port: 7 } : await place.address();
     const client = connect(address, { ...place.options, maxBuffered: 100, highWaterMark: 50, overflow: 'drop' });
     const changes = record(client.data.writable);

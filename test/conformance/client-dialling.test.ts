@@ -55,7 +55,7 @@ describe('a client on real sockets', () => {
   });
 });
 
-describe.each(named([tcp, memory()]))('a client of a listener with a full queue on %s', (_name, place) => {
+describe.each(named([tcp, memory()]))('a client of a listener whose queue is full, on %s', (_name, place) => {
   it('K7: unsubscribing while connecting aborts the attempt', async () => {
     const { address } = await fullServer(place);
     const client = connect(address, place.options);
@@ -99,7 +99,7 @@ describe.each(named([tcp, memory()]))('a client of a listener with a full queue 
     await settled();
     expect(statuses(recording)).toEqual(['connecting']);
     subscription.unsubscribe();
-    // A TCP client notices this only when it repeats the SYN, after a second.
+    // A TCP client notices the closed listener only when it repeats the SYN, after a second.
     expect(await recording.end()).toMatchObject({ code: 'ECONNREFUSED' });
     expect(statuses(recording)).toEqual(['connecting', 'disconnected']);
   });
@@ -176,7 +176,7 @@ describe('a client in virtual time', () => {
 
 describe.each(named(realPlaces))('unsubscribing from a client over %s during the TLS handshake', (_name, place) => {
   it('K7: unsubscribing leaves no socket and no pending promise behind, and no further state is emitted', async () => {
-    // The server accepts and sends nothing, so the handshake does not finish.
+    // The server accepts the connection but sends nothing, so the handshake does not finish.
     const { address, accepted } = await rawAccepting(place);
     const client = connect(address, { tls: { servername: 'localhost' } });
     const recording = new Recording(client);

@@ -52,7 +52,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   it('K8: each connection has its own decoder and encoder', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.subscribe(connection.bytes);
-      // The echo of the client's first line completes this frame.
+      // The echo of the client's first line completes the unfinished frame.
       connection.bytes.next('ab\nunfinished');
     });
     const client = dial<string>(address, { codec: counted() });

@@ -138,7 +138,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await recording.end()).toMatchObject({ code: refused(place) });
   });
 
-  it('K3: `retry` connects once the server listens, and `data` gets the values of the server', async () => {
+  it('K3: `retry` connects as soon as the server listens, and `data` gets the values of the server', async () => {
     const address = await deadAddress(place);
     const client = dial<string>(address, { codec: lines() });
     let attempts = 0;

@@ -105,7 +105,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await recording.end()).toBe('complete');
   });
 
-  it('K9: `send` resolves once the client is connected', async () => {
+  it('K9: `send` resolves when the client is connected', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const order: string[] = [];
@@ -142,7 +142,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     subscription.unsubscribe();
   });
 
-  it('C5: `sendFrom` on the data of a client fails with ERR_CLOSED when the last subscriber of the client leaves', async () => {
+  it('C5: when the last subscriber of a client leaves, `sendFrom` on the `data` of the client fails with ERR_CLOSED', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const watching = client.subscribe();

@@ -15,7 +15,7 @@ const codec = lines();
 const reply = Buffer.alloc(4 << 20, 'r');
 
 describe.each(ends)('close(), $name', ({ pair }) => {
-  it('C11: close() flushes the sent values, sends the FIN, and resolves once the peer has finished', async () => {
+  it('C11: close() flushes the sent values, sends the FIN, and resolves when the peer has finished', async () => {
     const { near, far } = await pair({ halfOpen: false });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -42,7 +42,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 8 << 20 });
   });
 
-  it('C11: after close() is called, a subscriber that does not hold the channel gets everything until the FIN', async () => {
+  it('C11: after close() is called, a subscriber that does not hold the channel gets everything that arrives before the FIN', async () => {
     const { near, far } = await pair({ codec, halfOpen: true });
     const here = record(near.data);
     const there = record(far.data);
@@ -96,7 +96,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 20_000 * 101 });
   });
 
-  it('C11: a second close() returns the same promise, and close() after the end resolves', async () => {
+  it('C11: a second close() returns the same promise, and a close() of an ended connection resolves', async () => {
     const { near, far } = await pair({ halfOpen: false });
     const closing = near.close();
     expect(near.close()).toBe(closing);
@@ -134,7 +134,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     const { near, far } = await pair({ closeTimeout: 20, halfOpen: true });
     const hold = far.data.hold();
     const there = record(far.data);
-    // There is so much data that the peer does not read as far as the FIN before the release.
+    // While `far.data` is held, the peer stops reading after this much data, and does not reach the FIN.
     near.data.next(Buffer.alloc(120_000));
     await near.close();
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
@@ -218,7 +218,7 @@ describe.each(realPlaces)('close(), against node:net over $name', (place) => {
 
   it('C11: a plain client that never ends its side gets everything sent, and is cut off at closeTimeout', async () => {
     // `closeTimeout` is long, because a busy machine may need a while to send the reply. Bytes that have not been sent
-    // when it expires are lost.
+    // when the timeout expires are lost.
     const { near, raw } = await acceptedAt(place, { closeTimeout: 1_000 });
     near.data.next(reply);
     const received = readAll(raw);

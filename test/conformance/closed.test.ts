@@ -193,7 +193,7 @@ describe.each(places)('closed, over $name', (place) => {
 describe('closed, with a scripted kernel', () => {
   it.each([
     ['before any other event', () => undefined],
-    ["after only the peer's FIN", (socket: ScriptedSocket) => socket.finish()],
+    ["after the peer's FIN, but no other event", (socket: ScriptedSocket) => socket.finish()],
   ])('C12: a connection fails with ECONNABORTED if its socket closes %s', async (_, act) => {
     const { near, socket } = await scripted({ halfOpen: true });
     act(socket);

@@ -41,7 +41,10 @@ const truncated = (open: readonly string[]): undefined => {
   if (open.length > 0) throw new SocketError('ERR_FRAME_TRUNCATED', `inside a mail, after ${open.length} lines`);
 };
 
-/** A codec whose decoder takes all bytes at once. It returns the text before each comma, and the rest at the end. */
+/**
+ * A codec whose decoder takes all bytes out of the queue at once. The decoder returns the text before each comma, and
+ * the rest at the end of the stream.
+ */
 function hoarding(): Codec<string> {
   return {
     decoder: () => {
@@ -165,7 +168,7 @@ describe.each(roles)('the end of the stream on a connection that was %s over %s'
     expect(received.values).toEqual(['a', 'last']);
   });
 
-  it('F10: a held channel emits neither the last values nor the error of an end inside a message', async () => {
+  it("F10: if the stream ends while the channel is held, the last values or the decoder's error are emitted after the release", async () => {
     for (const [codec, values, ending] of [
       [appending('last'), ['a', 'last'], 'complete'],
       [mails(truncated), ['a'], { code: 'ERR_FRAME_TRUNCATED' }],
@@ -185,7 +188,7 @@ describe.each(roles)('the end of the stream on a connection that was %s over %s'
     }
   });
 
-  it('F1: each subscriber takes as many of the last values as it wants', async () => {
+  it('F1: if a subscriber takes only some of the last values, the next subscriber gets the others', async () => {
     const { near, raw } = await make({ codec: appending('x', 'y', 'z') });
     raw.end('a\n');
     const taken: string[] = [];
@@ -210,7 +213,7 @@ describe.each(roles)('the end of the stream on a connection that was %s over %s'
     expect(counts.ends).toBe(0);
   });
 
-  it('D4: a view that starts at the end of the stream has its own decoder', async () => {
+  it('D4: a view that is made after the end of the stream has its own decoder', async () => {
     const { near, raw } = await make({ codec: undefined });
     const first = record(near.bytes.framed(appending('one')));
     raw.end('a\n');

@@ -107,8 +107,8 @@ class Caller {
 
 const call = (address: Address, count: number): Caller[] => Array.from({ length: count }, () => new Caller(address));
 
-describe.each(realPlaces.map((place) => [place.name, place] as const))('out of descriptors on %s', (_name, place) => {
-  it('S15: a server reports the shortage, and serves the waiting clients once descriptors are free', async () => {
+describe.each(realPlaces.map((place) => [place.name, place] as const))('too few descriptors on %s', (_name, place) => {
+  it('S15: a server reports the shortage, and serves the waiting clients when descriptors are free again', async () => {
     const { host, address } = await Host.start(place, true);
     const callers = call(address, 100);
     await host.incident(1);
@@ -136,7 +136,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(state.incidents.filter((code) => code !== 'EMFILE')).toEqual([]);
   });
 
-  it('S4: a server survives when the rest of the process uses all descriptors, and serves again once some are free', async () => {
+  it('S4: if the rest of the process uses all descriptors, the server survives, and serves again when some are free', async () => {
     const { host, address } = await Host.start(place, true);
     const [early] = call(address, 1);
     expect(await early?.echoed).toBe('hello');
@@ -152,12 +152,12 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(await Promise.all(waiting.map(({ echoed }) => echoed))).toEqual(Array(20).fill('hello'));
   });
 
-  it('S15: a server counts the free descriptors, whatever their numbers are', async () => {
+  it('S15: a server notices the shortage even if a few descriptors with low numbers are free', async () => {
     const { host, address } = await Host.start(place, true);
     const early = call(address, 3);
     expect(await Promise.all(early.map(({ echoed }) => echoed))).toEqual(['hello', 'hello', 'hello']);
     const eaten = host.tell('eat');
-    // These clients release low numbers.
+    // When these clients leave, descriptors with low numbers become free.
     for (const caller of early) caller.leave();
     await eaten;
     await host.incident(1);
@@ -168,7 +168,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('out of d
     expect(await Promise.all(waiting.map(({ echoed }) => echoed))).toEqual(Array(20).fill('hello'));
   });
 
-  it('S15: a server may turn away clients that connect before it notices the shortage, and continues to serve', async () => {
+  it('S15: a server may turn away clients that connect before it notices the shortage, but then continues to serve', async () => {
     const { host, address } = await Host.start(place, true);
     const eaten = host.tell('eat');
     const callers = call(address, 20);

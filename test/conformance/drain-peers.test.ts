@@ -69,7 +69,8 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       const raw = await rawClient(address);
       const text = `${long}\n`.repeat(100);
       raw.write(text);
-      // Without internals, a write counts as buffered until the kernel has taken all of it, so reading stops earlier.
+      // Without Node's internals, all of a write counts as buffered until the kernel has taken its last byte, so
+      // reading stops earlier.
       const most = usesInternals ? 500_000 : 250_000;
       await until(() => [...server.connections].some(({ stats }) => stats.bytesRead > most));
       const shutdown = server.shutdown();
@@ -139,7 +140,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } }]);
     });
 
-    it('S7: a reply that the peer does not read is aborted at the deadline, never ended cleanly', async () => {
+    it('S7: if the peer does not read its reply, the connection is aborted at the deadline, and never ends cleanly', async () => {
       const { server, address, outcomes, incidents } = await serving(place, function* () {
         for (let n = 0; n < 400; n++) yield long;
       });
@@ -268,7 +269,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       await shutdown;
     });
 
-    it('S7: a large reply sent with `next` to a slow reader is sent completely', async () => {
+    it('S7: a slow reader gets all of a large reply that was sent with `next`', async () => {
       const { server, address, outcomes } = await serving(
         place,
         ({ data }) => {
@@ -312,7 +313,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
   },
 );
 
-describe('a drain in the process', () => {
+describe('a drain', () => {
   it('S7: a `for await` loop over the server, and the loops over its connections, run to their end', async () => {
     for (const place of places) {
       const server = listen<string, string>(await place.address(), { codec: lines(), ...place.options });
@@ -327,7 +328,7 @@ describe('a drain in the process', () => {
       await until(() => gate.begun === 1);
       const shutdown = server.shutdown();
       gate.release();
-      // Outside `serve`, a `for await` loop counts as in progress while it reads.
+      // Outside `serve`, a `for await` loop counts as work in progress while it reads.
       await peer.receives('answer to one\nanswer to two\n');
       expect(await peer.ended).toBe('fin');
       peer.end();

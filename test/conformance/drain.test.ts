@@ -253,7 +253,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S7: with drain: false, an unfinished paced send is aborted', async () => {
+  it('S7: with drain: false, a connection with an unfinished paced send is aborted', async () => {
     let pulled = 0;
     let returned = false;
     const { server, address, outcomes, incidents } = await serving(place, function* () {

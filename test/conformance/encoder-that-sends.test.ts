@@ -15,7 +15,7 @@ describe.each(places)('an encoder that sends, over $name', (place) => {
       lines(),
       (line) => line,
       (value: string) => {
-        // The encoder sends enough to be written at once (C3).
+        // The encoder sends more than 32,768 bytes, which are flushed before the delivery ends (C3).
         if (value === 'outer') send(long);
         return value;
       },

@@ -59,7 +59,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('failing s
               .subscribe({ error: () => undefined }),
         ),
     ],
-  ])('F7, C8: an error fails the connection with ERR_HANDLER and that error as cause: %s', async (_kind, begin) => {
+  ])('F7, C8: source errors fail the connection with ERR_HANDLER and the error as cause: %s', async (_kind, begin) => {
     const { one, other, peers, incidents } = await two(place);
     begin(one, other);
     peers[0]?.write('bad\n');
@@ -69,7 +69,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('failing s
     expect(other.data.closed).toBe(false);
   });
 
-  it('F7, C8: if a source connection fails, the connection that its values are sent on fails with ERR_HANDLER', async () => {
+  it('F7, C8: if the values of one connection are sent on another, and the first fails, the other fails with ERR_HANDLER', async () => {
     const { one, other, incidents } = await two(place);
     one.data.pipe(map((line) => line)).subscribe(other.data);
     one.data.error(boom);
@@ -108,7 +108,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('failing s
     expect(incidents.values).toEqual([]);
   });
 
-  it('C8: a sendFrom source that fails leaves the channel open', async () => {
+  it('C8: if the source of sendFrom fails, the channel stays open', async () => {
     const { one, peers } = await two(place);
     const recording = record(one.data.sendFrom(failing('x')));
     expect(await recording.end()).toBe(boom);
@@ -206,7 +206,7 @@ describe('destroy after complete on TCP', () => {
     });
   }
 
-  it('C20: a destroy in a later turn than complete() resets a peer that has not finished', async () => {
+  it('C20: if the peer has not finished, a destroy in a later turn than complete() resets the peer', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines() });
     near.data.next('all');
     near.data.complete();

@@ -5,7 +5,10 @@ import '../support/leaks.js';
 import { allRealPlaces, type Place } from '../support/transport/places.js';
 import { isSecure, rawServer } from '../support/sockets/plain-sockets.js';
 
-/** Runs `program`, in which `connected` holds open connections. Returns the text that each connection sent. */
+/**
+ * Runs `program` in a new process. In `program`, `connected` is the list of the open connections. Returns the text that
+ * each connection sent after its `hello`.
+ */
 async function lastWords(place: Place, clients: number, program: string): Promise<string[]> {
   const ends: Promise<string>[] = [];
   const address = await rawServer(place, (socket: net.Socket) => {
@@ -90,8 +93,8 @@ const exits: readonly (readonly [program: string, texts: readonly string[]])[] =
   ],
 ];
 
-describe.each(allRealPlaces.map((place) => [place.name, place] as const))('exit on %s', (_name, place) => {
-  it('C24: everything sent before the call of `process.exit` reaches the peer, however it was sent', async () => {
+describe.each(allRealPlaces.map((place) => [place.name, place] as const))('process.exit on %s', (_name, place) => {
+  it('C24: everything sent before `process.exit`, or in an `exit` listener, reaches the peer, however it was sent', async () => {
     const chosen = place.options.tls !== undefined ? exits.slice(0, 1) : exits;
     const arrived = await Promise.all(chosen.map(([program, texts]) => lastWords(place, texts.length, program)));
     expect(arrived).toEqual(chosen.map(([, texts]) => texts));

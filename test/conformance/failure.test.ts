@@ -41,7 +41,7 @@ describe.each(places)('failures, over $name', (place) => {
     expect('cause' in (otherRecording.endings[0] as SocketError)).toBe(false);
   });
 
-  it('C8: a local destroy is reported at once, even while the Flow is held, and queued values are dropped', async () => {
+  it('C8: a local destroy is reported at once, even while the Flow is held, and the values that the Flow has not emitted are dropped', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -73,7 +73,7 @@ describe.each(places)('failures, over $name', (place) => {
     hold.release();
     const end = await recording.end();
     expect(near.stats.bytesWritten).toBeLessThan(16 << 20);
-    // Without internals, a reset that arrives right after data may be reported as the end of the stream.
+    // Without Node's internals, a reset that arrives right after data may be reported as the end of the stream.
     if (place.name !== 'unix' && (usesInternals || end !== 'complete'))
       expect(end).toMatchObject({ code: 'ECONNRESET' });
   });
@@ -153,7 +153,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
   it.each([
     ['open', false],
     ['ended', true],
-  ])('C8: an abort right after the last bytes is reported as an error, with the sending side %s', async (_, ended) => {
+  ])('C8: with the sending side %s, an abort right after the last bytes is reported as an error', async (_, ended) => {
     const { near, raw } = await acceptedAt(place, { codec });
     const recording = record(near.data);
     // A unix socket is reset only if input is left unread.
@@ -180,7 +180,8 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     const hold = near.data.hold();
     let size = 0;
     const recording = record(near.data, (chunk) => (size += chunk.length));
-    // One byte over the read-ahead limit stops the reading. Without internals, Node still reads the 1,000 bytes below.
+    // One byte over the read-ahead limit stops the reading. Without Node's internals, the 1,000 bytes below are still
+    // read.
     raw.write(Buffer.alloc(65_537));
     await until(() => near.stats.bytesRead === 65_537);
     raw.write(Buffer.alloc(1_000));

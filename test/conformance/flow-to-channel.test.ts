@@ -50,7 +50,7 @@ describe.each(places)('a channel subscribed to a Flow, over $name', (place) => {
     expect(received.values).toEqual(['A', 'B', 'C']);
   });
 
-  it('F7: unsubscribing leaves the Flow and the channel open; if the channel ends first, the Flow keeps its values', async () => {
+  it('F7: unsubscribing leaves the Flow and the channel open; if the channel ends, the Flow keeps its unsent values', async () => {
     const source = await pairAt(place, { codec });
     const target = await pairAt(place, { codec });
     const received = record(target.far.data);

@@ -132,7 +132,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on 
     it.each<[string, Handler]>([
       ['an interval', () => interval(1).pipe(map((count) => `tick ${count}`))],
       ['an echo', ({ data }) => data],
-      ['nothing', ({ data }) => void data.subscribe((line) => data.next(line))],
+      ['a handler that returns nothing', ({ data }) => void data.subscribe((line) => data.next(line))],
       [
         'an endless generator',
         async function* () {

@@ -56,7 +56,7 @@ describe.each(places)('frames that cannot be encoded or decoded, over $name', (p
     expect(there.values).toEqual([]);
   });
 
-  it('D5: if `next` of a channel of bytes gets a value of a wrong type, the connection fails', async () => {
+  it('D5: on a channel of bytes, if `next` gets a value of a wrong type, the connection fails', async () => {
     const { near } = await pairAt(place);
     const wrong = 42 as unknown as string;
     await expect(near.data.send(wrong)).rejects.toMatchObject({ code: 'ERR_FRAME_INVALID' });
@@ -93,7 +93,7 @@ describe.each(realPlaces)('frames that cannot be encoded or decoded, against nod
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code } });
   });
 
-  it('D4: a FIN inside a frame is ERR_FRAME_TRUNCATED, reported after the frames before it', async () => {
+  it('D4: a FIN inside a frame is reported as ERR_FRAME_TRUNCATED, after the frames that arrived before it', async () => {
     const { near, raw } = await acceptedAt(place, { codec: lengthPrefixed({ bytes: 2 }) });
     const recording = record(near.data);
     raw.end('\0\x02ok\0\x05hal');
@@ -124,7 +124,7 @@ describe.each(realPlaces)('frames that cannot be encoded or decoded, against nod
     expect(recording.values).toEqual(['one']);
   });
 
-  it('D5: a plain server receives nothing of a value that could not be encoded', async () => {
+  it('D5: a plain server receives nothing of a value that cannot be encoded', async () => {
     const { near, raw } = await dialledAt(place, { codec: lengthPrefixed({ bytes: 1 }) });
     near.data.next('ok');
     await expect(near.data.send('x'.repeat(256))).rejects.toMatchObject({ code: 'ERR_FRAME_TOO_LONG' });

@@ -40,7 +40,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(got).toEqual(['line HELLO', 'line UPGRADE', 'frame abc', 'bytes rest']);
   });
 
-  it('C13: the newest view with a subscriber reads, and when its subscriber leaves, the previous view continues', async () => {
+  it('C13: of the views that have subscribers, the newest reads; when its subscriber leaves, the previous view continues', async () => {
     const { near, far } = await pairAt(place);
     const frames = near.bytes.framed(prefixed);
     let framed: Recording<Buffer> | undefined;
@@ -66,7 +66,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(() => connect(near.remote, { ...place.options, codec: broken })).toThrow('no decoder');
   });
 
-  it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: the framing can change, with chunks of %d bytes', async (size) => {
+  it.each([1, 2, 3, 5, 8, 13, 1_000])('C13: the framing can change in a stream of %d-byte chunks', async (size) => {
     const { near, far } = await pairAt(place);
     const got: string[] = [];
     const serve = async (): Promise<void> => {

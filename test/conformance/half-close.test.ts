@@ -53,7 +53,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     far.data.complete();
   });
 
-  it('C7: the FIN completes the receiving side after everything received', async () => {
+  it('C7: the FIN completes the receiving side after everything received has been emitted', async () => {
     const { near, far } = await pair();
     let size = 0;
     const here = record(near.data, (chunk) => (size += chunk.length));
@@ -94,7 +94,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C7: without halfOpen, the sending side ends after the FIN once all input has been emitted, so answers go out', async () => {
+  it('C7: without halfOpen, the sending side ends when the FIN has arrived and all input has been emitted, so answers still go out', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const there = record(far.data);
     const hold = near.data.hold();
@@ -110,7 +110,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(there.values).toEqual(['A', 'B']);
   });
 
-  it('C7: without halfOpen or a reader, the sending side ends at the FIN', async () => {
+  it('C7: without halfOpen and without a reader, the sending side ends at the FIN', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     near.data.next('sent');
     far.data.next('unread');
@@ -143,7 +143,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect([here.values, there.values]).toEqual([['question'], ['answer']]);
   });
 
-  it('C7: a reader that leaves after the FIN, before it has read everything, ends the sending side', async () => {
+  it('C7: if the reader leaves after the FIN, but before everything has been read, the sending side ends', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const there = record(far.data);
     const hold = near.data.hold();
@@ -209,7 +209,7 @@ describe.each(realPlaces)('half-close, against node:net over $name', (place) => 
     expect(String(await readAll(raw))).toBe('');
   });
 
-  it("C7: a plain server's FIN ends a client's sending side after everything already sent", async () => {
+  it("C7: after a plain server's FIN, the client flushes everything already sent, then its sending side ends", async () => {
     const { near, raw } = await dialledAt(place);
     const here = record(near.data);
     near.data.next(large);

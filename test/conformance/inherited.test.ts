@@ -49,7 +49,8 @@ async function openedAt(where: { port: number; host: string } | { path: string }
     return { fd, close: () => void server.close(), address: { transport: 'tcp', host: '127.0.0.1', port } };
   }
   const close = (): void => {
-    // Node removes the file that it bound, so a second link keeps the file.
+    // When the server closes, Node removes the path that it bound. A second link keeps the file, and is then
+    // renamed to that path.
     const kept = `${where.path}.kept`;
     const isFile = !where.path.startsWith('\0');
     if (isFile) linkSync(where.path, kept);
@@ -130,7 +131,7 @@ describe('an inherited unix socket', () => {
     expect(await reportedBy(fd)).toBe(`unix:${path}`);
   });
 
-  it.each(['socket', '@socket'])('S16: `listening` gives the path %s only if it leads to the file', async (name) => {
+  it.each(['socket', '@socket'])('S16: `listening` gives the path %s only if it leads to the socket', async (name) => {
     const folder = await freshFolder();
     const before = process.cwd();
     process.chdir(folder);

@@ -181,7 +181,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(taken).toEqual(['A', 'B', 'C', 'D', 'E', 'F']);
   });
 
-  it('F5: the first next() gets the value of startWith, and no line is emitted', async () => {
+  it('F5: the first next() gets the value of startWith, before any line is emitted', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b']) far.data.next(line);
     await until(() => near.stats.bytesRead === 4);

@@ -79,7 +79,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     }
   });
 
-  it('C5: sendFrom completes once the kernel has taken everything, and sends no FIN', async () => {
+  it('C5: sendFrom completes when the kernel has taken everything, and sends no FIN', async () => {
     const { near, socket } = await scripted();
     socket.eager = false;
     const sending = record(near.data.sendFrom(['a', 'b']));
@@ -94,7 +94,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect([near.data.closed, socket.ended]).toEqual([false, false]);
   });
 
-  it('C5: sendFrom with an empty source completes once nothing is queued', async () => {
+  it('C5: sendFrom with an empty source completes when nothing is queued', async () => {
     const { near, socket } = await scripted();
     expect(record(near.data.sendFrom([])).endings).toEqual(['complete']);
     socket.eager = false;
@@ -126,7 +126,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect([sending.endings, socket.ended]).toEqual([['complete'], true]);
   });
 
-  it('C5: `send` resolves at once if the channel is writable, otherwise once the channel is writable again', async () => {
+  it('C5: `send` resolves at once if the channel is writable, otherwise when the channel is writable again', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     await near.data.send('x'.repeat(100));
@@ -219,7 +219,7 @@ describe('sending while a chunk is delivered', () => {
   it.each([
     [32_700, [32_700]],
     [48_000, [33_000, 15_000]],
-  ])('C3: %i bytes are flushed when over 32,768 are queued, and when the delivery ends', async (total, sizes) => {
+  ])('C3: %i bytes are flushed whenever over 32,768 are queued, and when the delivery ends', async (total, sizes) => {
     const { near, socket } = await scripted({ codec: lines() });
     near.data.subscribe({
       next: (line) => near.data.next(line.toUpperCase()),

@@ -65,8 +65,8 @@ interface Greeting {
   readonly received: string[];
 }
 
-describe.each(realPlaces)('a late reader on $name', (place) => {
-  it('K8: the reader gets the data of a connection that has ended cleanly, then its end, and only the next subscription dials', async () => {
+describe.each(realPlaces)('a reader that subscribes after the end of a connection, on $name', (place) => {
+  it('K8: the reader gets the data of a connection that has ended cleanly, then the end of that connection, and only the next subscription dials', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     expect(await watched(client).states.end()).toBe('complete');
@@ -110,7 +110,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('K8: the reader can take the unread messages one by one, then gets the end, and only then dials', async () => {
+  it('K8: the reader can take the unread messages one by one, then gets the end, and dials only with its next subscription', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => `a${n}\nb${n}\nc${n}\n`);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -212,7 +212,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     expect(sockets).toHaveLength(3);
   });
 
-  it("K8: the reader dials at once if the connection's own channels have read everything", async () => {
+  it("K8: the reader dials at once if the ended connection's own channels have read everything", async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     const own: string[] = [];
@@ -237,7 +237,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
   });
 
   it.each(['callback', 'microtask', 'turn'] as const)(
-    'K8: a reader that subscribes again in a %s after each completion gets each end once, even while the states are watched',
+    'K8: a reader that subscribes again in a %s after each completion gets the end of each connection once, even if the states have a subscriber',
     async (when) => {
       const { address, sockets } = await greeting(place, 2);
       const client = clientOf(address);
@@ -272,7 +272,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
 
   describe.each(['states', 'data'] as const)('with a subscriber to the %s of the client', (what) => {
     it.each(['a callback', 'a microtask', 'a turn', 'the close'] as const)(
-      'K8: values sent in %s after a FIN or a reset go out on the next connection, and on no other',
+      'K8: after a FIN or a reset, values sent in %s go out on the next connection, and on no other',
       async (when) => {
         const { address, sockets, received } = await greeting(place, 0);
         for (const how of ['fin', 'reset'] as const) {
@@ -328,7 +328,7 @@ describe.each(realPlaces)('a late reader on $name', (place) => {
     );
   });
 
-  it('K8: a `send` over highWaterMark waits for the next connection', async () => {
+  it('K8: a `send` of more than highWaterMark waits for the next connection', async () => {
     const { address, received } = await greeting(place, 1);
     const client = clientOf(address, { highWaterMark: 10 });
     await watched(client).states.end();

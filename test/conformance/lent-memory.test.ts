@@ -97,7 +97,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     }
   });
 
-  it('C19: if only the second decoder of a codec keeps views, that decoder gets memory that it may keep', async () => {
+  it('C19: if only the second decoder of a codec returns views of its input, that decoder gets memory that it may keep', async () => {
     let made = 0;
     const codec: Codec<any> = {
       decoder: () => (made++ === 0 ? lines().decoder() : new Heads()),
@@ -190,7 +190,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     for (const read of await Promise.all(reads)) expect(read.toString() === text).toBe(true);
   });
 
-  it('D1: large frames of many connections at once arrive complete, each in its own memory', async () => {
+  it('D1: large frames that arrive on many connections at once are complete, each in its own memory', async () => {
     const codec = lengthPrefixed();
     const pairs = await Promise.all([1, 2, 3, 4].map(() => acceptedAt<Buffer, Buffer>(place, { codec })));
     const frames = await Promise.all(

@@ -94,7 +94,7 @@ describe('the timers of a connection, in virtual time', () => {
     ]);
   });
 
-  it('C7: `halfOpenTimeout` ends a connection whose peer has finished and on which nothing is written', () => {
+  it('C7: `halfOpenTimeout` ends a connection whose peer has finished, if nothing is written for that long', () => {
     const events = run({ halfOpenTimeout: 100 }, ({ at, connection, finishes }) => {
       at(1, () => reading(connection()));
       at(500, finishes);
@@ -126,7 +126,7 @@ describe('the timers of a connection, in virtual time', () => {
     expect(held).toEqual(ends.map((what) => `1100 ${what}`));
   });
 
-  it('C22: `claimTimeout` closes a connection without a reader gracefully, once its sending side has ended', () => {
+  it('C22: `claimTimeout` gracefully closes a connection without a reader, once its sending side has ended', () => {
     const ended = run({ claimTimeout: 100, closeTimeout: 50 }, ({ at, connection, says }) => {
       at(1, () => connection().data.next('all that there is'));
       at(10, () => connection().data.complete());
@@ -148,7 +148,7 @@ describe('the timers of a connection, in virtual time', () => {
     expect(later).toEqual(['1 client: the first', '250 client: the last', '260 client: FIN', '320 finished']);
   });
 
-  it('C22: `claimTimeout` does not end a connection that was read, or on which something was sent, in time', () => {
+  it('C22: `claimTimeout` does not end a connection that was read in time, or on which something was sent in time', () => {
     const claimed = run({ claimTimeout: 100 }, ({ at, connection }) => {
       at(99, () => void firstValueFrom(connection().data).catch(() => undefined));
     });
@@ -185,7 +185,7 @@ describe('the timers of a connection, in virtual time', () => {
 });
 
 describe.each(places.map((place) => [place.name, place] as const))('`maxConnections` on %s', (_name, place) => {
-  it('S5: the limit includes connections of an earlier run, and connections that are closing', async () => {
+  it('S5: the limit includes connections from an earlier run of the server, and connections that are closing', async () => {
     const { server, address, subscription } = await serverAt(place, () => undefined, { maxConnections: 2 });
     const [one, two] = [await peerAt(place, address), await peerAt(place, address)];
     await until(() => server.connections.size === 2);
@@ -215,7 +215,7 @@ describe('limits before a connection is emitted', () => {
   const gone = (socket: net.Socket): Promise<unknown> =>
     new Promise((resolve) => socket.resume().once('end', resolve).once('error', resolve));
 
-  it('P1: `handshakeTimeout` drops and reports a client that does not send its PROXY header', async () => {
+  it('P1: a client that does not send its PROXY header within `handshakeTimeout` is dropped and reported in `incidents`', async () => {
     const options = { proxyProtocol, handshakeTimeout: 30 };
     const { server, address } = await serverAt(tcp, () => undefined, options);
     const incidents = record(server.incidents);
@@ -245,7 +245,7 @@ describe('limits before a connection is emitted', () => {
     await until(() => server.connections.size === 1);
   });
 
-  it('S17: at most `maxConnections` handshakes run at once, and a further client is dropped and reported', async () => {
+  it('S17: at most `maxConnections` handshakes run at once, and a further client is dropped and reported in `incidents`', async () => {
     const { server, address } = await serverAt(tcp, () => undefined, { proxyProtocol, maxConnections: 2 });
     const incidents = record(server.incidents);
     const clients = [await rawClient(address), await rawClient(address)];
@@ -256,7 +256,7 @@ describe('limits before a connection is emitted', () => {
     await until(() => server.connections.size === 2);
   });
 
-  it('S17: clients whose PROXY header arrives while the server is held wait for the release, even if there are more than `acceptQueue`', async () => {
+  it('S17: a client whose PROXY header arrives while the server is held waits for the release, even if more than `acceptQueue` clients are waiting', async () => {
     const server = listen(await tcp.address(), { ...gated(tcp).options, proxyProtocol, acceptQueue: 3 });
     const incidents = record(server.incidents);
     const arrivals = new ReplaySubject<Connection>(Infinity);

@@ -84,7 +84,7 @@ describe.each(secure)('a client over $name with a local address of its own', (pl
     expect(connected?.connection.local).toMatchObject({ transport: 'tcp', host: from, port: localPort });
   });
 
-  it('K20: the client dials from `localPort` alone, or from `localAddress` alone', async () => {
+  it('K20: the client uses `localPort` without `localAddress`, and `localAddress` without `localPort`', async () => {
     const ends: End[] = [];
     const address = await rawServer(place, (socket) => {
       ends.push({ host: socket.remoteAddress, port: socket.remotePort, family: socket.remoteFamily });
@@ -153,7 +153,7 @@ describe('a client with a local port that reconnects', () => {
 });
 
 describe('a local address that is not available', () => {
-  it('K20: dialling fails with EADDRNOTAVAIL for a second connection from one port to the same peer, but not to a different peer', async () => {
+  it('K20: if a connection from `localPort` to a peer exists, dialling that peer fails with EADDRNOTAVAIL, and dialling a different peer works', async () => {
     const one = await plainServer('127.0.0.1', (socket) => socket.resume());
     const other = await plainServer('127.0.0.1', (socket) => socket.resume());
     const options = { localAddress: from, localPort: await freePort() };
@@ -167,7 +167,7 @@ describe('a local address that is not available', () => {
     expect(other.ends[0]?.port).toBe(options.localPort);
   });
 
-  it('K20: dialling fails with EADDRINUSE for a port on which a server listens', async () => {
+  it('K20: dialling fails with EADDRINUSE if a server listens on `localPort`', async () => {
     const { address } = await plainServer('127.0.0.1', (socket) => socket.resume());
     const taken = await plainServer(from, (socket) => socket.resume());
     const error = await record(connect(address, { localAddress: from, localPort: taken.address.port })).end();
@@ -175,7 +175,7 @@ describe('a local address that is not available', () => {
     expect((error as SocketError).message).toContain(`${from}:${taken.address.port}`);
   });
 
-  it('K20: dialling fails with EADDRNOTAVAIL for an address that this machine does not have', async () => {
+  it('K20: dialling fails with EADDRNOTAVAIL if `localAddress` is not an address of this machine', async () => {
     const { address } = await plainServer('127.0.0.1', (socket) => socket.resume());
     expect(await codeOf(address, { localAddress: '203.0.113.77' })).toBe('EADDRNOTAVAIL');
   });

@@ -26,7 +26,7 @@ describe.each(realPlaces)('opening a client on $name', (place) => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('K19: with `reconnect`, `open` unsubscribes from the client when its connection ends', async () => {
+  it('K19: with `reconnect`, `open` unsubscribes from the client when the first connection ends', async () => {
     let count = 0;
     const address = await rawServer(place, (socket) => {
       count++;

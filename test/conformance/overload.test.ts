@@ -103,7 +103,7 @@ describe.each(whats)('a connection that was %s over %s, whose peer never reads',
     },
   );
 
-  it("C4: the message of ERR_OVERFLOW says what to do instead, with 'error' and with 'drop'", async () => {
+  it("C4: with overflow 'error' and with overflow 'drop', the message of ERR_OVERFLOW says what to do instead", async () => {
     const wayOut = /maxBuffered \(200000 bytes\).* sendFrom .*await send.* overflow /;
     for (const overflow of ['error', 'drop'] as const) {
       const { near, raw } = await make(place, { overflow, maxBuffered: 200_000 });
@@ -199,7 +199,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     return { client, states };
   }
 
-  it("K4: over maxBuffered with overflow 'drop', values are dropped and counted, and `send` rejects", async () => {
+  it("K4: with overflow 'drop', values beyond maxBuffered are dropped and counted, and `send` rejects", async () => {
     const { client } = await waiting({ overflow: 'drop', maxBuffered: 100 });
     client.data.next(Buffer.alloc(60));
     client.data.next(Buffer.alloc(60));
@@ -211,7 +211,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     expect(client.data.closed).toBe(false);
   });
 
-  it("K4: over maxBuffered with overflow 'error', the client ends, and every subscriber gets the error", async () => {
+  it("K4: with overflow 'error', a value beyond maxBuffered ends the client, and every subscriber gets the error", async () => {
     const { client, states } = await waiting({ maxBuffered: 100 });
     const data = record(client.data);
     const kept = client.data.send(Buffer.alloc(60));
@@ -251,7 +251,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
   });
 });
 
-it('C4: with any mixture of senders, bufferedBytes stays within maxBuffered plus one value, connected or not', async () => {
+it('C4: with any mixture of senders, bufferedBytes stays within maxBuffered plus one value, whether the client is connected or not', async () => {
   type Act = readonly ['next' | 'send' | 'publish' | 'framed', number] | 'turn' | 'read' | 'cut';
   const act: fc.Arbitrary<Act> = fc.oneof(
     {

@@ -221,7 +221,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     });
   });
 
-  it('B1, C5, K4, K12: in every interleaving, values arrive in order and at most once, and a value for one connection arrives on no other', async () => {
+  it('B1, C5, K4, K12: in every interleaving of sends and ends, values arrive in order and at most once, and a value for one connection arrives on no other connection', async () => {
     const action = fc.constantFrom(
       'client',
       'own',
@@ -297,7 +297,7 @@ async function interleave(place: Place, actions: readonly string[], slow: number
     for (const line of text.split('\n').slice(0, -1)) {
       expect(line).toMatch(/^(client|feed\d+|own\d+) \d+ (x*|b|last)$/);
       const [prefix = '', count] = line.split(' ');
-      // The numbers of each source must increase across the connections, so that no value arrives twice.
+      // The numbers of each source must increase across the connections. Then no value has arrived twice.
       expect(Number(count)).toBeGreaterThan(lastOf.get(prefix) ?? -1);
       lastOf.set(prefix, Number(count));
       if (prefix.startsWith('own')) expect(prefix).toBe(`own${at + 1}`);

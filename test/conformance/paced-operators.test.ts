@@ -14,7 +14,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(places)('paced operators, over $name', (place) => {
-  it('F6: concatMapPaced holds the origin while an inner source runs', async () => {
+  it('F6: concatMapPaced holds its source while an inner source runs', async () => {
     const { near, far } = await pairAt(place, { codec });
     const gates = new Map<string, Subject<string>>();
     const recording = record(
@@ -38,7 +38,7 @@ describe.each(places)('paced operators, over $name', (place) => {
     expect(recording.values).toEqual(['A', 'B']);
   });
 
-  it('F6: mergeMapPaced holds the origin while the maximum number of inner sources is running', async () => {
+  it('F6: mergeMapPaced holds its source while the maximum number of inner sources is running', async () => {
     const { near, far } = await pairAt(place, { codec });
     const started: string[] = [];
     const gates: Subject<string>[] = [];
@@ -70,7 +70,7 @@ describe.each(places)('paced operators, over $name', (place) => {
     expect(started).toEqual(['a', 'b', 'c', 'd']);
   });
 
-  it('F6: sendTo holds the origin while its target channel is not writable', async () => {
+  it('F6: sendTo holds its source while the target channel is not writable', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const target = await pairAt(place);
     const hold = target.far.data.hold();

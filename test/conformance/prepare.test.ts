@@ -191,7 +191,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
   });
 
   it.each(['destroy', 'close'] as const)(
-    'K18: a connection that `prepare` %ss never reaches the state `connected`',
+    'K18: if `prepare` %ss the connection, the client never reaches the state `connected`',
     async (how) => {
       const { address } = await login(place);
       const prepare: Prepare = (connection) => {

@@ -26,7 +26,7 @@ import { until } from '../support/scheduling/event-loop.js';
 const later = (time: number) => new Promise<void>((resolve) => setTimeout(resolve, time));
 
 describe('idle and receive timeouts, in virtual time', () => {
-  /** Runs `script` in virtual time. Returns when, and with which code, a connection with `options` ends. */
+  /** Runs `script` in virtual time on a connection with `options`. Returns the time and error code of its end. */
   function run(
     options: { idleTimeout?: number; receiveTimeout?: number },
     script: (
@@ -122,7 +122,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       return { server, outcomes, raw };
     }
 
-    it.each(['idleTimeout', 'receiveTimeout'])('C27: %s does not run while a request is handled', async (option) => {
+    it.each(['idleTimeout', 'receiveTimeout'])('C27: %s does not run while a handler is busy', async (option) => {
       const { raw, outcomes } = await serving(
         ({ data }) =>
           data.pipe(
@@ -138,7 +138,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('C27: neither timeout ends the connection of a loop that handles one request after another', async () => {
+    it('C27: while a loop handles one request after another, neither timeout ends its connection', async () => {
       const { raw, outcomes } = await serving(
         async function* ({ data }) {
           for await (const question of data) {
@@ -153,7 +153,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('C27: neither timeout ends the connection of a function that has taken one request and still works on it', async () => {
+    it('C27: while a function still works on the one request that it has taken, neither timeout ends its connection', async () => {
       const { raw, outcomes } = await serving(
         async ({ data }) => {
           const question = await firstValueFrom(data);
@@ -238,7 +238,7 @@ describe('ignored values', () => {
 });
 
 describe('logging and disposal', () => {
-  it('C28: `Closed` carries the connection, even in the output of serve, and can be logged as JSON', async () => {
+  it('C28: a `Closed` value contains its connection, even in the output of serve, and can be logged as JSON', async () => {
     const server = listen<string, string>({ port: 0 }, { codec: lines() });
     let arrived: Connection<string, string> | undefined;
     const outcomes = record(

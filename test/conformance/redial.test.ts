@@ -343,7 +343,7 @@ describe('a client with reconnect, in virtual time', () => {
       [...first('w1 NaN'), '0: c2', '0: d2 ECONNREFUSED', '0: ! ECONNREFUSED'],
     ],
     [
-      '`delay` that fails with the error at once',
+      '`delay` that fails at once with the error that it got',
       { delay: (error) => throwError(() => error as Error) },
       ['0: c1', '0: d1 ECONNREFUSED', '0: ! ECONNREFUSED'],
     ],
@@ -381,7 +381,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K10: a policy that fails while the client waits ends the client with that SocketError, or with EIO for any other error', () => {
+  it('K10: if a policy fails while the client waits, the client ends with the error of the policy if it is a SocketError, otherwise with EIO', () => {
     virtually((scheduler) => {
       const fails = story(
         to('nobody').dial({

@@ -12,7 +12,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(places)('sendFrom, over $name', (place) => {
-  it('C5: arrays, promises, Observables, iterables, async iterables and Flows arrive complete and in order', async () => {
+  it('C5: values from arrays, promises, Observables, iterables, async iterables and Flows arrive complete and in order', async () => {
     const { near, far } = await pairAt(place, { codec });
     const other = await pairAt(place, { codec });
     const received = record(far.data);
@@ -123,7 +123,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(await firstValueFrom(near.data)).toBe('b');
   });
 
-  it('C5: an error from the source is passed on, stops the source, and leaves the channel open', async () => {
+  it('C5: if the source fails, sendFrom fails with the error of the source, and the channel stays open', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received = record(far.data);
     const cause = new Error('the source');
@@ -152,7 +152,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values.toSorted()).toEqual(['from the Observable', 'from the iterable', 'from the iterator']);
   });
 
-  it("C5: if the channel ends first, sendFrom fails with ERR_CLOSED or the channel's error, and stops the source", async () => {
+  it("C5: if the channel ends before the source, sendFrom fails with ERR_CLOSED or the channel's error, and stops the source", async () => {
     const completed = await pairAt(place, { codec });
     const one = countedSource('line');
     const first = record(completed.near.data.sendFrom(one.source));

@@ -117,7 +117,7 @@ describe.each(places)('sending, over $name', (place) => {
     });
     for (const line of ['a', 'b', 'c']) far.data.next(line);
     const echoed = record(far.data);
-    // The first write contains the lines, and the second their echo.
+    // The first write contains the lines, and the second write contains their echo.
     const writes = countWrites(() => order.push('write'));
     await echoed.count(3);
     await turns(1);

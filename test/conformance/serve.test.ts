@@ -178,7 +178,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
         throw boom;
       },
     ],
-  ])('S6: a handler that %s fails only its own connection, with ERR_HANDLER', async (_how, failing) => {
+  ])('S6: if a handler %s, only its own connection fails, with ERR_HANDLER', async (_how, failing) => {
     let arrived = 0;
     const { server, address, outcomes, incidents } = await serving(place, (connection) =>
       ++arrived === 2 ? failing(connection) : connection.data,
@@ -198,7 +198,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(outcomes.endings).toEqual([]);
   });
 
-  it('S6: a handler that returns something that is not a source fails its connection with ERR_HANDLER', async () => {
+  it('S6: if a handler returns something that is not a source, its connection fails with ERR_HANDLER', async () => {
     for (const nonsense of [null, 7, {}, Symbol('s')]) {
       const { address, outcomes } = await serving(place, (() => nonsense) as unknown as Handler);
       await peerAt(place, address);

@@ -11,7 +11,7 @@ import { rawClient, rawServer } from '../support/sockets/plain-sockets.js';
 import { listenAt, dialling, everywhere } from '../support/server/listening-servers.js';
 
 describe.each(everywhere)('a server on %s', (_name, place) => {
-  it('S3: binding an address in use fails with EADDRINUSE and the address', async () => {
+  it('S3: binding an address in use fails with an error that has the code EADDRINUSE and the address', async () => {
     const { address } = await serverAt(place, () => undefined);
     const server = listenAt(place, address);
     const error = await firstValueFrom(server).catch((reason: unknown) => reason);
@@ -21,7 +21,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     if (address.transport === 'unix') expect(lstatSync(address.path).isSocket()).toBe(true);
   });
 
-  it('S3: every subscriber gets a failure to bind as an error notification', async () => {
+  it('S3: if binding fails, every subscriber gets an error notification', async () => {
     const { address } = await serverAt(place, () => undefined);
     const server = listenAt(place, address);
     const codes = await Promise.all(
@@ -66,7 +66,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 });
 
 describe('a server on real sockets', () => {
-  it('S3: binding in a missing folder fails with ENOENT and the path', async () => {
+  it('S3: binding in a missing folder fails with an error that has the code ENOENT and the path', async () => {
     const path = join(await freshFolder(), 'missing', 'socket');
     const server = listenAt(tcp, { path });
     await expect(firstValueFrom(server)).rejects.toMatchObject({
@@ -110,7 +110,7 @@ describe('a server on real sockets', () => {
     expect(['ENOTFOUND', 'EAI_AGAIN']).toContain((error as SocketError).code);
   });
 
-  it('S3: binding a path on which another process listens fails with EADDRINUSE, and that process keeps its file', async () => {
+  it('S3: binding a path on which a plain server listens fails with EADDRINUSE, and that server keeps its file', async () => {
     const address = await rawServer(unix, () => undefined);
     const server = listenAt(tcp, address);
     await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE', address });

@@ -201,7 +201,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await dialling(place, address)).toBe(nobody(place));
   });
 
-  it('S10: `listening` emits the address of the next run to new subscribers', async () => {
+  it('S10: when the server is bound again, new subscribers to `listening` get the address', async () => {
     const server = listenAt(place, await place.address());
     const addresses: (Address | 'complete')[] = [];
     const listening = server.listening
@@ -266,7 +266,7 @@ describe('a server on real sockets', () => {
     await first(arrivals, 1);
   });
 
-  it('S1: with port 0, each run has its own port', async () => {
+  it('S1: with port 0, the server gets a port from the system each time that it binds', async () => {
     const server = listenAt(tcp, { port: 0 });
     const ports: number[] = [];
     for (let round = 0; round < 2; round++) {

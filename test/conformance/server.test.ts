@@ -49,7 +49,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     else expect(connection?.remote).toEqual(state.local);
   });
 
-  it('S2: nothing that a client sent before it was served is lost', async () => {
+  it('S2: if a client sends before it is served, nothing that it sent is lost', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
     const hold = server.hold();
@@ -192,7 +192,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       expect(busiest).toBe(most);
     });
 
-    it('S5: `concatMapPaced` over connections serves in order', async () => {
+    it('S5: `concatMapPaced` serves one client after another, in order', async () => {
       const at = prepared(place);
       const server = listenAt(at, await at.address());
       const served = firstValueFrom(
@@ -228,7 +228,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(incidents).toEqual([]);
   });
 
-  it('S5: a server that is held before it listens accepts no client before the release', async () => {
+  it('S5: if a server is held before it listens, it accepts no client before the release', async () => {
     const server = listenAt(gated(place), await place.address(), { acceptQueue: 1 });
     const hold = server.hold();
     const incidents: SocketError[] = [];
@@ -263,7 +263,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(incidents).toEqual([]);
   });
 
-  it('S5: if the listener cannot be paused, a client over `acceptQueue` is reset and reported', async () => {
+  it('S5: if the listener cannot be paused, a client beyond `acceptQueue` is reset and reported in `incidents`', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { acceptQueue: 3 };
     const { server, address } = await serverAt(ungated(place), (connection) => arrivals.next(connection), options);
@@ -282,7 +282,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await firstText((await first(arrivals, 4))[3] as Connection)).toBe('later');
   });
 
-  it('S5: a client over `maxConnections` is reset and reported, and the server continues', async () => {
+  it('S5: a client beyond `maxConnections` is reset and reported in `incidents`, and the server continues', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { maxConnections: 2 };
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
@@ -348,7 +348,7 @@ describe('a server on real sockets', () => {
     await first(arrivals, 4);
   });
 
-  it('S2: the connection of a client that connects over IPv4 to a dual-stack server has IPv4 addresses', async (context) => {
+  it('S2: if a client connects over IPv4 to a dual-stack server, its connection has IPv4 addresses', async (context) => {
     const server = listenAt(tcp, { port: 0, host: '::' });
     const arrivals = arrivalsOf(server);
     const address = await firstValueFrom(server.listening.pipe(catchError(() => EMPTY)), { defaultValue: undefined });
@@ -362,7 +362,7 @@ describe('a server on real sockets', () => {
     expect(connections.map(({ local }) => (local as { host: string }).host)).toEqual(['127.0.0.1', '::1']);
   });
 
-  it('S5: a server that is held and released in one turn continues to accept', async () => {
+  it('S5: if a server is held and released in one turn, it continues to accept', async () => {
     for (const place of [tcp, unix, memory()]) {
       const arrivals = new ReplaySubject<Connection>(Infinity);
       const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));

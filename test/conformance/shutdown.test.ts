@@ -53,7 +53,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     }
   });
 
-  it('S7: a second shutdown returns the same promise, even if it is called in a notification of the first shutdown', async () => {
+  it('S7: a second call of `shutdown` returns the same promise, even within a notification that the first call causes', async () => {
     const { server, address, accepted } = await opened(place);
     const peer = await peerAt(place, address);
     const [connection] = await accepted(1);
@@ -74,7 +74,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     expect(promises.every((promise) => promise === first)).toBe(true);
   });
 
-  it('S7: connections that are still open at the deadline are aborted and reported', async () => {
+  it('S7: connections that are still open at the deadline are aborted and reported in `incidents`', async () => {
     const { server, address, accepted } = await opened(place);
     const peer = await peerAt(place, address);
     const [connection] = await accepted(1);
@@ -101,7 +101,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     expect(server.connections.size).toBe(0);
   });
 
-  it('S7: clients waiting in the process are cut off if the listener cannot be paused', async () => {
+  it('S7: if the listener cannot be paused, the clients that wait in the process are cut off', async () => {
     const { server, address } = await opened(ungated(place));
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
@@ -128,7 +128,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     await server.shutdown();
   });
 
-  it('S7: a server without subscribers still closes its connections', async () => {
+  it('S7: a shutdown closes the connections of a server even if the server has no subscribers', async () => {
     const { server, address, accepted } = await opened(place);
     const peer = await peerAt(place, address);
     const [connection] = await accepted(1);
@@ -328,7 +328,7 @@ describe('shutdown, in virtual time', () => {
     shutdown(deadline?: number): void;
   }
 
-  it('S7: the default deadline is `closeTimeout`, which is 5,000 ms', () => {
+  it('S7: the default deadline is `closeTimeout`, which is 5,000 ms by default', () => {
     expect(run(undefined, ({ shutdown }) => shutdown())).toEqual([
       '10 FIN',
       '5010 failed ERR_TIMEOUT_CLOSE',

@@ -40,7 +40,7 @@ describe.each(realPlaces)('the signal of a client on $name', (place) => {
     expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
   });
 
-  it.each(['connecting', 'connected'] as const)('C29: aborting the signal while %s ends the client', async (when) => {
+  it.each(['connecting', 'connected'] as const)('C29: aborting the signal ends a client that is %s', async (when) => {
     const { client, controller } = await dial({ reconnect: { delay: 0 } });
     const states = record(client);
     const data = record(client.data);

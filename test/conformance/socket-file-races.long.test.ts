@@ -103,7 +103,7 @@ describe('an intruder that watches the folder of a socket file', () => {
     [0o077, 0o600],
     [0o077, 0o666],
   ])(
-    'S9: the intruder never sees wider permissions, and never connects without permission, with umask %o and mode %o',
+    'S9: with umask %o and mode %o, the intruder never sees wider permissions than this mode, and never connects without permission',
     { timeout: 120_000 },
     async (umask, mode) => {
       const folder = await freshFolder();

@@ -67,7 +67,7 @@ describe('a live owner', () => {
     expect(fingerprint(path)).toBe(before);
   });
 
-  it.skipIf(!isRoot)('S8: a second server is refused if it may not connect to the owner', async () => {
+  it.skipIf(!isRoot)('S8: a second server is refused if it has no permission to connect to the owner', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chmodSync(folder, 0o777);
@@ -225,7 +225,7 @@ describe('the end of a server', () => {
 });
 
 describe('the mode of a socket file', () => {
-  it('S9: the mode is 600 by default, and exactly the option `mode` with any umask', { timeout: 40_000 }, async () => {
+  it('S9: with any umask, the mode is the option `mode`, or 600 by default', { timeout: 40_000 }, async () => {
     const path = join(await freshFolder(), 'socket');
     const server = await starter();
     const cases: [umask: number, options: ListenOptions, mode: number][] = [

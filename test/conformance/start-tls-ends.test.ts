@@ -23,7 +23,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     await new Promise((resolve) => peer.write(bytes, resolve));
     raw.end();
     if (name === 'a line' && (side.role === 'dialled' || !usesInternals)) {
-      // A client that has received data accepts such a FIN as the end. Without internals, every FIN is the end.
+      // A client that has received data accepts such a FIN as the end. Without Node's internals, every FIN is the end.
       expect(await recording.end()).toBe('complete');
       near.destroy();
       return;
@@ -60,7 +60,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(other.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TLS' } });
   });
 
-  it('T6: complete() ends the direction of this side with a close_notify, and the other direction continues', async () => {
+  it('T6: complete() ends only the sending side, with a close_notify, and the receiving side continues', async () => {
     const { near, peer } = await startedAt<string, string>(side, { codec: lines() });
     const recording = record(near.data);
     near.data.next('last');

@@ -80,7 +80,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(info.session).toBeUndefined();
     peer.write('hello');
     expect(await recording.count(1)).toEqual([Buffer.from('hello')]);
-    raw.end(); // Where the runtime shows that the close_notify is missing, a server does not accept the FIN (T5).
+    raw.end(); // If the runtime shows that the close_notify is missing, a server does not accept the FIN (T5).
     const cutOff = { reason: 'failed', error: { code: 'ERR_TLS' } };
     if (usesInternals) expect(await firstValueFrom(near.closed)).toMatchObject(cutOff);
     else expect(await recording.end()).toBe('complete');
@@ -132,7 +132,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     connection.destroy();
   });
 
-  it("T10: values queued on the client are sent encrypted, and received values go to the client's `data`", async () => {
+  it("T10: values queued on the client during the handshake are sent encrypted, and received values go to the client's `data`", async () => {
     const { address } = await serverAt<string, string>(
       place,
       (connection) => {

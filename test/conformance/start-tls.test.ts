@@ -15,7 +15,7 @@ const invalid = (text: string): object =>
   expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(text) as string }) as object;
 
 describe.each(sides)('TLS on an open connection, $name', (side) => {
-  it('T10: values sent before `startTls` go out in the clear, and later values encrypted', async () => {
+  it('T10: values sent before `startTls` go out in the clear, and later values go out encrypted', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const recording = record(near.data);
     expect(near.tls).toBeUndefined();
@@ -43,7 +43,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     const { near, raw } = await side.pair({ maxBuffered: 20_000_000 });
     raw.pause();
     const before = Buffer.alloc(9_000_000, 'c');
-    // The first values are being written when `startTls` is called, and the last are queued until the turn ends.
+    // The first values are being written when `startTls` is called, and the last values are queued until the turn ends.
     near.data.next(before.subarray(0, 8_000_000));
     await settled();
     for (let at = 8_000_000; at < before.length; at += 100_000) near.data.next(before.subarray(at, at + 100_000));
@@ -159,7 +159,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     ['in the same chunk', (command: string, injected: string) => [command + injected]],
     ['in the same chunk, inside a line', (command: string) => [`${command}quit`]],
     ['in a chunk of its own', (command: string, injected: string) => [command, injected]],
-  ])('T10: unencrypted bytes after STARTTLS make `startTls` fail and are not emitted, %s', async (_name, chunks) => {
+  ])('T10: unencrypted bytes after STARTTLS (%s) make `startTls` fail and are not emitted', async (_name, chunks) => {
     const { near, raw } = await side.pair<string, string>({ codec: lines(), maxBuffered: 20_000_000 });
     let started: Promise<unknown> | undefined;
     const [first = '', second] = chunks('STARTTLS\n', 'injected\nmore\n');
@@ -271,7 +271,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: `startTls` rejects without any effect if called twice, or on a connection that is closing or has ended', async () => {
+  it('T10: a second `startTls`, or one on a connection that is closing or has ended, rejects without any effect', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const started = near.startTls(side.options);
     await expect(near.startTls(side.options)).rejects.toEqual(invalid('already begun'));

@@ -34,7 +34,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     const recording = record(near.data);
     secured.write(bytes, () => below.end());
     if (name === 'a line' && !usesInternals) {
-      // Without internals, every FIN is the end, and the last line needs no newline (D4).
+      // Without Node's internals, every FIN is the end, and the last line needs no newline (D4).
       expect(await recording.end()).toBe('complete');
       expect(recording.values).toEqual(['whole', 'part']);
       near.destroy();
@@ -99,7 +99,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     else expect(await nothing.end()).toBe('complete');
   });
 
-  it.runIf(place.name === 'tls')('T5: a reset after the last bytes is ECONNRESET, at both ends', async () => {
+  it.runIf(place.name === 'tls')('T5: client and server report a reset after all bytes as ECONNRESET', async () => {
     const bytes = Buffer.alloc(300_000);
     const accepted = await cutAt<Buffer>(place, {});
     const below: net.Socket[] = [];

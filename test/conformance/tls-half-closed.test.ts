@@ -28,7 +28,7 @@ async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
   return { ...(await cutter(address)), near: await near, server };
 }
 
-/** Like {@link cutAt}, but TLS starts later. */
+/** Like {@link cutAt}, but `startTls` starts TLS on the open connection. */
 async function startedAt<T>(place: Place, { tls: later = tls, ...options }: ListenOptions<T, T>) {
   const { near, raw } = await acceptedAt<T, T>(place, options);
   const started = near.startTls(later);
@@ -40,16 +40,16 @@ async function startedAt<T>(place: Place, { tls: later = tls, ...options }: List
 
 const ways = [
   ...securePlaces.map((place) => ({
-    name: `of a listener over ${place.name}`,
+    name: `in the options of a listener over ${place.name}`,
     cut: <T>(options: ListenOptions<T, T>) => cutAt(place, options),
   })),
   ...realPlaces.map((place) => ({
-    name: `started later over ${place.name}`,
+    name: `in the options of startTls over ${place.name}`,
     cut: <T>(options: ListenOptions<T, T>) => startedAt(place, options),
   })),
 ];
 
-describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
+describe.each(ways)('allowHalfClosed $name', ({ cut }) => {
   it('T11: a FIN between frames, without a close_notify, is the end, and the answer arrives', async () => {
     const { near, secured, below } = await cut<string>({ codec: lines() });
     const recording = record(near.data);
@@ -93,7 +93,7 @@ describe.each(ways)('allowHalfClosed, $name', ({ cut }) => {
     const recording = record(near.data);
     secured.write(bytes, () => below.end());
     if (name === 'a line' && !usesInternals) {
-      // Without internals, every FIN is the end, and the last line needs no newline (D4).
+      // Without Node's internals, every FIN is the end, and the last line needs no newline (D4).
       expect(await recording.end()).toBe('complete');
       near.destroy();
       return;

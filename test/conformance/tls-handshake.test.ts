@@ -154,7 +154,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
       const data = record(dialled.data);
       const end = await states.end();
       expect(data.values).toEqual([]);
-      // A server of node:tls refuses the client without an alert, and without internals every FIN is the end (T5).
+      // A server of node:tls refuses the client without an alert. Without Node's internals, every FIN is the end (T5).
       if (!usesInternals && end === 'complete') continue;
       expect(end).toMatchObject({ code: 'ERR_TLS' });
       expect(data.endings).toMatchObject([{ code: 'ERR_TLS' }]);
@@ -252,7 +252,7 @@ describe.each(realPlaces)('one-sided TLS over $name', (place) => {
       address.transport === 'tcp' ? { ...address, tls: undefined as never } : address,
     );
     plain.connection.data.next('hello\n');
-    // The client gets the alert, then the end.
+    // The plain client gets a TLS alert, then the end.
     await firstValueFrom(plain.connection.closed);
     expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_TLS' }]);
     const echo = await serverAt(place, ({ data }) => data.subscribe(data));

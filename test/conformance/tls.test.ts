@@ -231,7 +231,7 @@ describe('TLS', () => {
     expect(await got).toBe('by name');
   });
 
-  it('T8: a server presents the certificate for the requested name, and new certificates without a restart', async () => {
+  it('T8: a server presents the certificate for the requested name, and needs no restart for new certificates', async () => {
     let current: tls.TlsOptions = server;
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data), { tls: () => current });
     const certificate = async (servername: string): Promise<string> => {
@@ -277,7 +277,7 @@ describe('TLS', () => {
     expect(await Promise.all([dials(), dials('trusting')])).toEqual(['ERR_TLS', 'connected']);
   });
 
-  it('T8: if the `tls` function fails, only that client is dropped, and connected clients continue', async () => {
+  it('T8: if the `tls` function fails for a client, only that client is dropped, and connected clients continue', async () => {
     let give: () => tls.TlsOptions = () => server;
     const { address, listening } = await tlsServer(tcp, ({ data }) => data.subscribe(data), { tls: () => give() });
     const incidents = record(listening.incidents);

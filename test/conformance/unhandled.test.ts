@@ -127,7 +127,7 @@ describe.each([...realPlaces, ...securePlaces].map((place) => [place.name, place
         if (how === 'a bad frame' && !isDecoded) near.destroy();
         else if (how === 'a reset' && place.name.startsWith('tls')) {
           raw.destroy();
-          // Without internals, the abort ends only the receiving side (T5).
+          // Without Node's internals, the FIN that `destroy` sends counts as a clean end (T5), so `near` stays open.
           if (!usesInternals) near.destroy();
         } else await fail(raw, near);
         raw.resume();

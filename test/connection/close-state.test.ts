@@ -335,7 +335,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     );
   });
 
-  it('after the outcome, does nothing except notify the readers that still read received data', () => {
+  it('after the outcome, notifies the readers that still have received data to read, and does nothing else', () => {
     fc.assert(
       fc.property(sequences, sequences, (steps, later) => {
         const driver = after(...steps);

@@ -36,7 +36,7 @@ it('S1: a connection list and its Set keep the order of addition, no matter when
   );
 });
 
-it('S18: a member removed from a connection list has no links to the others', () => {
+it('S18: a member removed from a connection list has no links to the other members', () => {
   const [one, other, third] = [0, 1, 2].map((number): Member => ({ number, earlier: undefined, later: undefined }));
   const list = new ConnectionList<Member>();
   for (const member of [one!, other!, third!]) list.add(member);

@@ -116,7 +116,7 @@ describe.each(places)('a connection over $name', (place) => {
     hold.release();
   });
 
-  it('C15: lets the newest view read, and after its last subscriber has left, the previous view', async () => {
+  it('C15: lets the newest view read; once its last subscriber has left, lets the previous view read', async () => {
     const { near, far } = await pairAt(place, text);
     const messages = record(near.data);
     far.data.next('to data');
@@ -289,7 +289,7 @@ describe.each(places)('the end of a connection over $name', (place) => {
     });
   });
 
-  it('C28: the outcome of a connection includes the connection, but its JSON does not', async () => {
+  it('C28: the outcome of a connection includes the connection, but the JSON of the outcome does not', async () => {
     const server = listen(await place.address(), { ...place.options, ...text });
     onTestFinished(() => server.shutdown());
     const log = record(server.pipe(serve(({ data }) => data)));
@@ -301,7 +301,7 @@ describe.each(places)('the end of a connection over $name', (place) => {
     expect(JSON.parse(JSON.stringify(closed))).toEqual({ reason: 'finished', bytesRead: 0, bytesWritten: 0 });
   });
 
-  it('C29: the end of a using block shuts a server down and closes a connection', async () => {
+  it('C29: the end of a block with `await using` shuts a server down and closes a connection', async () => {
     let serving: Promise<unknown>;
     let closed: Promise<unknown>;
     {

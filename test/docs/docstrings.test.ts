@@ -76,7 +76,7 @@ const items = entries.flatMap((entry) => {
 });
 
 describe('the comment of each public item', () => {
-  it('is found for more than 100 items', () => {
+  it('exists for more than 100 items', () => {
     expect(items.length).toBeGreaterThan(100);
   });
 

@@ -54,7 +54,7 @@ test('the programs of the guide and the README type-check', async () => {
   expect(typeErrors(new Map([['wrong.ts', wrong]]))).toEqual([expect.stringContaining("type 'number'")]);
 }, 60_000);
 
-test("the guide's room is the chat example's room", async () => {
+test("the guide's room.ts is identical to the chat example's room.ts", async () => {
   const file = new URL('../../examples/chat/room.ts', import.meta.url);
   expect(programs.get('room.ts')).toBe(await readFile(file, 'utf8'));
 });
@@ -133,7 +133,7 @@ test("the guide's everybody.ts sends every message to all clients, and survives 
   expect(await second.hear()).toBe('still here');
 });
 
-test("the guide's chat.ts has one room for both transports, until Ctrl-C", async () => {
+test("the guide's chat.ts serves one room over both transports until Ctrl-C", async () => {
   const server = await run('chat.ts');
   await server.until(/chat\.sock/);
   const ann = await dial(server);
@@ -174,7 +174,7 @@ test("the guide's room.test.ts passes", async () => {
   expect(tests.output).toMatch(/pass 1/);
 });
 
-test("the guide's local.ts admits only its group", async () => {
+test("the guide's local.ts serves a socket file that only its user and group can open", async () => {
   const server = await run('local.ts');
   await server.until(/chat\.sock/);
   const path = join(sockets, 'chat.sock');

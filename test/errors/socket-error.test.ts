@@ -65,7 +65,7 @@ describe('systemError', () => {
     expect(systemError(error, "can't connect", address)).toBe(error);
   });
 
-  it('reports every failure of an AggregateError, with the code of the first', () => {
+  it('reports every failure of an AggregateError, with the code of the first failure', () => {
     const cause = new AggregateError([
       nodeError('ECONNREFUSED', 'refused by ::1'),
       nodeError('ETIMEDOUT', 'no answer'),
@@ -83,17 +83,17 @@ describe('systemError', () => {
   });
 
   it.each<[string, unknown, SocketErrorCode]>([
-    ["what Node's permission model forbids", nodeError('ERR_ACCESS_DENIED', 'use --allow-net'), 'EACCES'],
-    ['an unknown code', nodeError('EWHATEVER'), 'EIO'],
-    ["a code of the library's that Node can't give", nodeError('ERR_CLOSED'), 'EIO'],
+    ["an error of Node's permission model", nodeError('ERR_ACCESS_DENIED', 'use --allow-net'), 'EACCES'],
+    ['an error with an unknown code', nodeError('EWHATEVER'), 'EIO'],
+    ["an error of Node with one of the library's own codes", nodeError('ERR_CLOSED'), 'EIO'],
     ['an error without a code', new Error('odd'), 'EIO'],
-    ['a code that is not a string', Object.assign(new Error('odd'), { code: 7 }), 'EIO'],
+    ['an error whose code is not a string', Object.assign(new Error('odd'), { code: 7 }), 'EIO'],
     ['an empty AggregateError', new AggregateError([]), 'EIO'],
-    ['something other than an error', undefined, 'EIO'],
+    ['undefined', undefined, 'EIO'],
     ['null', null, 'EIO'],
     ['an object without a prototype', Object.create(null), 'EIO'],
-    ['a known code on an object that is not an Error', { code: 'EPIPE' }, 'EPIPE'],
-    ['a message that names another code', nodeError('EPIPE', 'ECONNRESET'), 'EPIPE'],
+    ['a plain object with a known code', { code: 'EPIPE' }, 'EPIPE'],
+    ['an error whose message names another code', nodeError('EPIPE', 'ECONNRESET'), 'EPIPE'],
   ])('gives a known code to %s', (_, cause, code) => {
     const error = systemError(cause, "can't write");
     expect(error.code).toBe(code);
@@ -133,22 +133,22 @@ describe('describeError', () => {
     ['an error without a message', new TypeError(''), 'TypeError'],
     ['a SocketError', new SocketError('ERR_CLOSED', 'over'), 'SocketError: over'],
     ['an error of another realm', runInNewContext("new RangeError('far')"), 'RangeError: far'],
-    ['an error with its own way to be text', odd({ toString: { value: () => '' } }), 'Error: odd'],
-    ['an error that is not inspected', odd({ [inspect.custom]: { value: () => throwing.get() } }), 'Error: odd'],
+    ['an error with its own `toString`', odd({ toString: { value: () => '' } }), 'Error: odd'],
+    ['an error with a throwing inspection', odd({ [inspect.custom]: { value: () => throwing.get() } }), 'Error: odd'],
     ['an error with an empty name', odd({ name: { value: '' } }), 'Error: odd'],
-    ['a name that is not a string', odd({ name: { value: Symbol('n') } }), 'Symbol(n): odd'],
-    ['a message that is not a string', odd({ message: { value: { a: 1 } } }), 'Error: { a: 1 }'],
-    ['a message that is undefined', odd({ message: { value: undefined } }), 'Error'],
-    ['a message that throws', odd({ name: { value: 'OddError' }, message: throwing }), 'OddError'],
-    ['members that throw', odd({ name: throwing, message: throwing }), 'Error'],
-    ['several errors in one', new AggregateError([new Error('a'), 'b']), 'AggregateError: a; "b"'],
-    ['several errors with a message', new AggregateError([new Error('a')], 'both'), 'AggregateError: both'],
+    ['an error whose name is not a string', odd({ name: { value: Symbol('n') } }), 'Symbol(n): odd'],
+    ['an error whose message is not a string', odd({ message: { value: { a: 1 } } }), 'Error: { a: 1 }'],
+    ['an error whose message is undefined', odd({ message: { value: undefined } }), 'Error'],
+    ['an error whose message cannot be read', odd({ name: { value: 'OddError' }, message: throwing }), 'OddError'],
+    ['an error whose members cannot be read', odd({ name: throwing, message: throwing }), 'Error'],
+    ['an AggregateError without a message', new AggregateError([new Error('a'), 'b']), 'AggregateError: a; "b"'],
+    ['an AggregateError with a message', new AggregateError([new Error('a')], 'both'), 'AggregateError: both'],
     ['a text', 'no', '"no"'],
     ['undefined', undefined, 'undefined'],
     ['an object', { reason: 7 }, '{ reason: 7 }'],
     ['an object without a prototype', Object.create(null), '[Object: null prototype] {}'],
     ['a symbol', Symbol('s'), 'Symbol(s)'],
-    ['a value that cannot be shown', { [inspect.custom]: () => throwing.get() }, 'an object'],
+    ['an object with a throwing inspection', { [inspect.custom]: () => throwing.get() }, 'an object'],
   ])('describes %s', (_, cause, text) => {
     expect(describeError(cause)).toBe(text);
   });

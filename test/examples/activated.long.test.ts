@@ -84,7 +84,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
   });
 });
 
-test('the example of socket activation ignores sockets for another process', async () => {
+test('the example of socket activation ignores sockets that are meant for another process', async () => {
   const { fd } = await opened({ port: 0, host: '127.0.0.1' });
   const path = join(await freshFolder(), 'own');
   const { program } = activated(fd, 'LISTEN_PID=1 LISTEN_FDS=1', `unix:${path}`);

@@ -41,7 +41,7 @@ test('the chat example shows how it works, and ends', async () => {
   ]);
 });
 
-test('the chat example has one room for both transports, until Ctrl-C', async () => {
+test('the chat example serves one room over both transports until Ctrl-C', async () => {
   const { program, tcp, unix } = await startChat();
   const ann = await enter('ann', tcp);
   const bob = await enter('bob', unix);

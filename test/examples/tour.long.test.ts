@@ -73,7 +73,7 @@ describe.each(['written to a file', 'on a busy terminal'])('the tour %s', (where
     expect(text).not.toMatch(/[\x00-\x09\x0b-\x1f]/);
   });
 
-  it('is animated on a terminal, and writes plain lines elsewhere', () => {
+  it('is animated if it writes to a terminal, and otherwise writes plain lines', () => {
     if (where.includes('terminal')) expect(written).toContain('█');
     // eslint-disable-next-line no-control-regex -- no control character should be there
     else expect(written).not.toMatch(/[\x00-\x09\x0b-\x1f█]/);

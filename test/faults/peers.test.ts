@@ -71,7 +71,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C7: if a killed peer had read everything, all that it wrote arrives, and then its end', async () => {
+  it('C7: if a killed peer had read everything, all that the peer wrote arrives, then a clean end', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -118,7 +118,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C11: close() sends the complete reply to a late reader, even with unread data from that reader', async () => {
+  it('C11: close() sends the complete reply to a late reader, even if data from that reader stays unread', async () => {
     const peer = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();

@@ -73,7 +73,7 @@ describe.each(realPlaces)('a connection through a faulty proxy over $name', (pla
       expect(end).toBe('fin');
     }));
 
-  it('K4: each time it is cut, a client with reconnect replaces it, and no answer is torn', () =>
+  it('K4: is replaced by a client with reconnect each time it is cut, and no answer is torn', () =>
     onStage(place, async (stage) => {
       const seen: string[] = [];
       const { address: target } = await stage.server<string, string>(

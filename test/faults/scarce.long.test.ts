@@ -12,7 +12,7 @@ const starved = fileURLToPath(new URL('./starved.ts', import.meta.url));
 const severed = fileURLToPath(new URL('./severed.ts', import.meta.url));
 const node = `exec "${process.execPath}" --import tsx --conditions=rxjs-sockets-source`;
 
-/** Runs the commands `before` and a program in a shell, and returns its output. The program has to end by itself. */
+/** Runs the commands in `before`, then a program, in a shell. Returns the output. The program has to end by itself. */
 async function output(shell: readonly string[], before: string, program: string, argument = ''): Promise<unknown> {
   const [command, ...rest] = shell;
   const line = `${before} ${node} "${program}" "$1"`;

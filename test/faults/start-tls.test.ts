@@ -68,7 +68,7 @@ describe.each(realPlaces)('starting TLS through a faulty proxy, over $name', (pl
   });
 
   it.each(['cutAfter', 'resetAfter', 'blackHoleAfter'] as const)(
-    'T10: fails on both sides wherever the line breaks, and emits nothing that was not sent: %s',
+    'T10: fails on both sides wherever the connection breaks, and emits nothing that was not sent: %s',
     async (fault) => {
       const { address, ended, heard } = await upgrading(place, 300);
       const offsets = [9, 10, 11, 100, 300, 500, 800, 1_200];

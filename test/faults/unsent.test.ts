@@ -10,7 +10,7 @@ const count = 1_000;
 /** The most bytes in one write: half the default high-water mark. */
 const part = 32_768;
 
-describe.each(places)('the values of one turn that exceed one write, over $name', (place) => {
+describe.each(places)('values of one turn that do not fit into one write, over $name', (place) => {
   it('K12: continue on the next connection with the first message whose write has not begun', () =>
     onStage(place, async (stage) => {
       const given: number[] = [];

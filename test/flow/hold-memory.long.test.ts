@@ -63,7 +63,7 @@ function resident(): number {
 }
 
 describe.each(realPlaces)('a flood over $name', (place) => {
-  it('F3: fills only the kernel and the read-ahead while the Flow is held, and arrives completely after the release', async () => {
+  it('F3: fills only kernel buffers and the read-ahead while the Flow is held, and arrives completely after the release', async () => {
     const plain = await grownByPlainReader(place);
     let accepted: (connection: Connection) => void = () => undefined;
     const connected = new Promise<Connection>((resolve) => {
@@ -101,7 +101,7 @@ describe.each(realPlaces)('a flood over $name', (place) => {
     expect((await firstValueFrom(connection.closed)).bytesRead).toBe(amount * MiB);
   });
 
-  it('F1: fills only the kernel and the read-ahead while the Flow has no subscriber', async () => {
+  it('F1: fills only kernel buffers and the read-ahead while the Flow has no subscriber', async () => {
     let accepted: (connection: Connection) => void = () => undefined;
     const connected = new Promise<Connection>((resolve) => {
       accepted = resolve;

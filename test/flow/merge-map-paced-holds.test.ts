@@ -62,7 +62,7 @@ describe('mergeMapPaced', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F2: an inner source that starts while the output is held waits for the release', async () => {
+  it('F2: if an inner source starts while the output is held, the source waits for the release', async () => {
     const source = new SourceFlow(0);
     const inner = counting(['a', 'b']);
     // `project` holds the output after the origin's value has been taken.

@@ -150,7 +150,7 @@ describe('mergeMapPaced', () => {
     expect(inner.held).toBe(false);
   });
 
-  it('F8: thirty thousand inner sources that end at once run in order, without growing the stack', async () => {
+  it('F8: thirty thousand inner sources that end immediately run in order, without growing the stack', async () => {
     const count = 30_000;
     for (const concurrent of [1, 3]) {
       const source = new SourceFlow<number>();

@@ -46,7 +46,7 @@ describe('fromNodeStream', () => {
     expect(await record(channel).end()).toMatchObject({ code: 'ECONNREFUSED' });
   });
 
-  it('C2: sends values on a connecting socket once it is connected', async () => {
+  it('C2: queues values for a connecting socket, and sends them once the socket is connected', async () => {
     const { address } = await serverAt(tcp, ({ data }) => data.subscribe(data));
     if (address.transport !== 'tcp') throw new Error('no port');
     const channel = fromNodeStream(net.connect({ port: address.port, host: address.host, allowHalfOpen: true }));
@@ -170,7 +170,7 @@ describe('fromNodeStream', () => {
     expect(await record(fromNodeStream(gone)).end()).toMatchObject({ code: 'ECONNABORTED' });
   });
 
-  it('I1: if a side of the stream has ended or is missing, treats it as ended', async () => {
+  it('I1: a side of the stream that has ended or is missing counts as ended', async () => {
     const [near, far] = duplexPair();
     near.end();
     far.resume();
@@ -226,7 +226,7 @@ describe('fromNodeStream', () => {
     expect(Buffer.concat(kept).toString()).toBe(sent.join(''));
   });
 
-  it('I1: lets the event loop run while a stream takes everything at once', async () => {
+  it('I1: lets the event loop run even if the stream accepts every write immediately', async () => {
     const taking = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
     const channel = fromNodeStream(taking);
     let isOver = false;

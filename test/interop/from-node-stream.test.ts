@@ -213,7 +213,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     await expect(channel.send('late')).rejects.toMatchObject({ code: 'ECONNABORTED' });
   });
 
-  it('I1: fails with the error of the stream, and keeps the original as the cause', async () => {
+  it('I1: if the stream fails with a system error, fails with the same code and that error as the cause', async () => {
     const [near] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const here = record(channel);
@@ -246,7 +246,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     }
   });
 
-  it('I1: emits what the stream had buffered before the call', async () => {
+  it('I1: emits what the stream had buffered before fromNodeStream was called', async () => {
     const [near, far] = await streamsAt(place);
     near.pause();
     far.write('early');

@@ -373,7 +373,7 @@ describe('fromWebStreams', () => {
     expect(await here.end()).toMatchObject({ code: 'ERR_FRAME_INVALID' });
   });
 
-  it('I1: lets the event loop run while the streams give and take everything at once', async () => {
+  it('I1: lets the event loop run even if the streams supply and accept every value immediately', async () => {
     let isOver = false;
     let pulled = 0;
     const readable = new ReadableStream<number>({

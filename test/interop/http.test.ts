@@ -66,7 +66,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('S6: serve reports how each connection ended, and closes the remaining ones when it is unsubscribed', async () => {
+  it('S6: serve reports how connections ended; unsubscribing from it closes the remaining connections', async () => {
     const web = http.createServer(echo);
     const server = listen(await place.address(), place.options);
     const bound = firstValueFrom(server.listening);
@@ -145,7 +145,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: ends the response to a client that leaves in the middle of it, and continues', async () => {
+  it('I2: if a client leaves in the middle of a response, ends the response and the connection', async () => {
     let ended: (hadError: unknown) => void = () => undefined;
     const end = new Promise((resolve) => {
       ended = resolve;
@@ -170,7 +170,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: hands the stream over on an upgrade', async () => {
+  it("I2: on an upgrade request, hands the stream over to the 'upgrade' listener", async () => {
     const { address, web } = await served(place, echo);
     web.on('upgrade', (_, stream: net.Socket, head: Buffer) => {
       stream.write('HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n');

@@ -184,7 +184,7 @@ describe('pull with batch', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F12: leaves the values after the last array in the Flow on `break` and `return()`', async () => {
+  it('F12: on `break` and `return()`, leaves the values after the last array in the Flow', async () => {
     const flow = new SourceFlow(...numbers(9));
     const got: number[][] = [];
     for await (const values of pull(flow, { batch: 2 })) {
@@ -239,7 +239,7 @@ describe('pull with batch', () => {
     expect(got).toEqual(['abc', 'def', 'gh']);
   });
 
-  it('F12: rejects with the error of the Flow after all its values, once', async () => {
+  it('F12: after all values of the Flow, rejects once with the error of the Flow', async () => {
     const iterator = pull(SourceFlow.failing(new Error('no more'), 1, 2), { batch: 5 })[Symbol.asyncIterator]();
     expect(await iterator.next()).toEqual({ done: false, value: [1, 2] });
     await expect(iterator.next()).rejects.toThrow('no more');

@@ -285,7 +285,7 @@ describe.each(allPlaces)('a stream over an accepted connection, $name', (place) 
 });
 
 it.each(allPlaces.filter(({ name }) => name === 'tcp' || name === 'tls'))(
-  'S19: an unhandled failure of a stream ends nothing else, $name',
+  "S19: the failure of a stream without an 'error' listener ends nothing else, $name",
   async (place) => {
     const streams: SocketStream[] = [];
     const { server, address } = await serverAt(place, (connection) => void streams.push(toNodeStream(connection)));

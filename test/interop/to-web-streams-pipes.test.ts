@@ -105,7 +105,7 @@ describe('toWebStreams', () => {
     expect(Buffer.concat(await reading).equals(Buffer.concat(sent))).toBe(true);
   });
 
-  it('I1: takes one value of the channel for each read, and none ahead', async () => {
+  it('I1: takes one value of the channel for each read, and no value ahead of a read', async () => {
     const { near, far } = await pairAt<string, string>(tcp, { codec: lines() });
     const { readable } = toWebStreams(near.data);
     const seen = record(near.data);
@@ -243,7 +243,7 @@ describe('toWebStreams', () => {
     expect(() => toWebStreams(channel as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
 
-  it('C7: returns streams that have ended for a Channel that has ended', async () => {
+  it('C7: for a Channel that has ended, returns streams that have ended', async () => {
     const { near, raw } = await acceptedAt(tcp);
     raw.end('rest');
     await lastValueFrom(near.bytes);

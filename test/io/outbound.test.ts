@@ -202,7 +202,7 @@ describe('the sending sides of one client', () => {
     expect(model.clientOutbound.bufferedBytes).toBe(2 * size);
   });
 
-  it('C5, K4, K12: values of the client are written once, whole and in order; values of a connection go out on no other', async () => {
+  it('C5, K4, K12: client values are written once, whole, in order; values of a connection stay on it', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (steps) => {
         const model = new Model();

@@ -24,7 +24,7 @@ class Driver {
     this.state = state;
   }
 
-  /** Performs the actions until none is left. If `isEager` is false, stops at a write, which the kernel has to take. */
+  /** Performs the actions until none is left. If `isEager` is false, stops after a write, before it is taken. */
   run(isEager: boolean): void {
     for (;;) {
       const due = this.state.next();
@@ -195,7 +195,7 @@ describe('the write state', () => {
     );
   });
 
-  it('C1: if an encoder sends a value on either side, that value is written whole, before the value that is being encoded', () => {
+  it('C1: if an encoder sends another value, that value is written whole, before the value being encoded', () => {
     const origin = fc.constantFrom('own' as const, 'client' as const);
     const size = fc.oneof(fc.nat(20), fc.nat(9_000));
     fc.assert(

@@ -127,7 +127,7 @@ class Watcher {
     return !this.left && !/[CE]$/.test(this.story);
   }
 
-  /** Checks the grammar of K2 for a client without reconnect. The watcher may have joined at any time. */
+  /** Checks the order of the states (K2) of a client without reconnect. The watcher may have joined at any time. */
   judge(): void {
     expect(this.story).toMatch(this.left ? /^(c?n?|c?n?d[CE]?)$/ : /^(c|c?n|c?n?d[CE])$/);
     if (this.last?.status !== 'disconnected') return;
@@ -257,7 +257,7 @@ describe.each([
   ['tcp', tcp, 60],
   ['unix', unix, 60],
 ] as const)('the states of a client on %s', (_name, place, numRuns) => {
-  it('K2: follow the grammar of this rule, whatever the server and the subscribers do', async () => {
+  it('K2: the states come in the documented order, whatever the server and the subscribers do', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step(), { maxLength: 40 }), async (steps) => {
         // A free address that stays the same when the server restarts.

@@ -23,7 +23,7 @@ function message(number: number, size: number): Buffer {
   return bytes;
 }
 
-/** An observer: the next message that it has to get, and how many were emitted before it subscribed. */
+/** An observer: the next message that it has to get, and how many messages were emitted before it subscribed. */
 interface Observed {
   subscription: Subscription;
   next: number | undefined;
@@ -94,7 +94,7 @@ class Receiver {
       this.failures.push(`C1: observer ${id} was given ${number} instead of ${observer.next}`);
     }
     observer.next = number + 1;
-    // The first observer of a message must get the next number, and the other observers the same number (F4).
+    // The first observer of a message must get the next number. The other observers must get the same number (F4).
     if (number === this.emitted) this.emitted++;
     else if (number !== this.emitted - 1) this.failures.push(`C1: ${number} was emitted, ${this.emitted} was due`);
     if (this.emitted === model.sent || this.failures.length > 0) this.wake?.();
@@ -229,7 +229,7 @@ async function runOn(
 }
 
 describe.each(places)('a channel over $name', (place: Place) => {
-  it('C1: emits everything that was sent, in order and once, for every interleaving', async () => {
+  it('C1: emits everything that was sent, in order and once, however sends, subscriptions and Holds interleave', async () => {
     const codec = lengthPrefixed();
     await fc.assert(
       fc.asyncProperty(commands, async (script) => {
@@ -247,7 +247,7 @@ describe.each(places)('a channel over $name', (place: Place) => {
 });
 
 describe.each(realPlaces)('a channel over $name, fed by a plain socket', (place: Place) => {
-  it('C1: emits everything that was sent, in order and once, for every chunking', async () => {
+  it('C1: emits everything that was sent, in order and once, however the bytes are split into chunks', async () => {
     const codec = lengthPrefixed();
     await fc.assert(
       fc.asyncProperty(

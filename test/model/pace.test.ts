@@ -54,7 +54,7 @@ describe.each(places)('a paced consumer over $name', (place) => {
     );
   });
 
-  it('C4: behind a paced relay, slows the first sender down, so that nothing piles up on either side', async () => {
+  it('C4: behind a paced relay, slows down the original sender, so that nothing piles up on either side of the relay', async () => {
     const left = await pairAt<Buffer, Bytes>(place, { codec: lengthPrefixed() });
     const right = await pairAt<Buffer, Bytes>(place, { codec: lengthPrefixed() });
     left.far.data.subscribe(right.near.data);

@@ -42,7 +42,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   })),
 );
 
-/** A subscription to the states that checks the grammar of K2. */
+/** A subscription to the states that checks their order (K2). */
 class Watcher {
   last: ConnectionState<string, string> | undefined;
   ended = false;
@@ -150,7 +150,7 @@ class World {
     this.serving?.unsubscribe();
     for (const connection of this.server.connections) connection.destroy();
     await until(() => this.server.connections.size === 0);
-    // The numbers must increase, so that no value is sent twice, and none overtakes another.
+    // If the numbers increase, no value was sent twice, and none has overtaken another.
     for (const numbers of [this.arrived, this.echoed]) {
       for (const [index, number] of numbers.entries())
         if (index > 0) expect(number).toBeGreaterThan(numbers[index - 1]!);
@@ -188,7 +188,7 @@ describe.each([
   ['tcp', tcp, 60],
   ['unix', unix, 60],
 ] as const)('a client with reconnect on %s', (_name, place, numRuns) => {
-  it('K2: follows the grammar of this rule, and sends and emits each message at most once and in order (K4)', async () => {
+  it('K2: the states come in the documented order, and the client sends and emits each message at most once and in order (K4)', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const { address, subscription } = await serverAt(place, () => undefined);

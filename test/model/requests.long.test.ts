@@ -355,7 +355,7 @@ function correlated(data: Channel<Message, Message>, { byId, timeout }: Setting)
 }
 
 describe('requests, in virtual time', () => {
-  it('K21: each request is answered with its own answer or rejected, once and in time, and none is sent twice', async () => {
+  it('K21: each request is settled once and in time, by its own answer or by a rejection, and none is sent twice', async () => {
     const address = { transport: 'memory', name: 'model' } as const;
     await fc.assert(
       fc.asyncProperty(setting(40), fc.array(step, script), async (setting, steps) => {

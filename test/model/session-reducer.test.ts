@@ -70,7 +70,7 @@ const examples = [
 describe.each([
   ['without reconnect', undefined],
   ['with three attempts', { attempts: 3, stableAfter: 2_000 }],
-  ['with attempts without end', { attempts: Infinity, stableAfter: 2_000 }],
+  ['with unlimited attempts', { attempts: Infinity, stableAfter: 2_000 }],
 ] as const)('the reducer of a client %s', (_name, limits) => {
   it('K2: publishes the states in order, has one attempt at a time (K1, K7), and leaves nothing behind (K8)', () => {
     fc.assert(

@@ -58,7 +58,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(await outcomes([asked.ask('three')])).toEqual(['ERR_CLOSED']);
   });
 
-  it('K21: the end of the client rejects pending and new requests on a half-open accepted connection', async () => {
+  it('K21: on a half-open accepted connection, the end of the client rejects pending and new requests', async () => {
     const { near, raw } = await acceptedAt(place, text);
     const asked = requests(near.data);
     const answers = ['one', 'two'].map((line) => asked.ask(line));
@@ -95,7 +95,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     hold.release();
   });
 
-  it('K21: a connection lost while its channel is held rejects pending requests at once', async () => {
+  it('K21: if a connection is lost while its channel is held, pending requests are rejected at once', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -192,7 +192,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
     expect(server.lines).toEqual(['one', 'two']);
   });
 
-  it('K21: a message left from an earlier connection is not an answer on the next connection', async () => {
+  it('K21: a message left over from an earlier connection is not an answer on the next connection', async () => {
     const server = await lineServer(place);
     const { client, states } = persistent(place, server.address, text);
     const asked = requests(client.data);
@@ -213,7 +213,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
     expect(await next).toBe('2');
   });
 
-  it('K21: a message left from an earlier connection does not answer a new request with the same id', async () => {
+  it('K21: a message left over from an earlier connection does not answer a new request with the same id', async () => {
     const server = await lineServer(place);
     const { client, states } = persistent<unknown, unknown>(place, server.address, { codec: jsonLines() });
     const asked = requests(client.data, { answers: idOf });
@@ -244,7 +244,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
   it.each([
     ['garbage', 'ERR_FRAME_INVALID'],
     ['the end', 'ERR_CLOSED'],
-  ])('K21: requests are rejected after %s, although the connection stays open', async (what, code) => {
+  ])('K21: once the server has sent %s, requests are rejected, but the connection stays open', async (what, code) => {
     const server = await lineServer(place, (_line, socket) => {
       if (what === 'garbage') socket.write('{\n');
       else socket.end();
@@ -276,7 +276,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
 });
 
 describe.each(realPlaces)('requests of a server, over $name', (place) => {
-  it('K21: a client that resets its connection affects no other, even without an error handler (S19)', async () => {
+  it('K21: a client that resets its connection affects no other client, even with no error handler (S19)', async () => {
     const { near, raw } = await acceptedAt(place, text);
     const asked = requests(near.data);
     asked.events.subscribe();
@@ -288,7 +288,7 @@ describe.each(realPlaces)('requests of a server, over $name', (place) => {
     expect(asked.pending).toBe(0);
   });
 
-  it('K21: a client that does not answer affects no other, even if an async subscriber fails (S19)', async () => {
+  it('K21: a client that never answers affects no other client, even if an async subscriber fails (S19)', async () => {
     const { server, address } = await serverAt<string, string>(place, () => undefined, text);
     const codes: unknown[] = [];
     const attend = async ({ data }: Connection<string, string>): Promise<void> => {

@@ -62,7 +62,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect((await events.count(40)).map(({ event }) => event)).toEqual(numbers(0, 40).map(({ event }) => event));
   });
 
-  it('K21: a loop over events takes one event at a time, and a request in its body is answered', async () => {
+  it('K21: a loop over events takes one event at a time, and a request in the loop body is answered', async () => {
     const { far, asked, emit } = await conversation(place);
     record(far.data, ({ id }) => {
       emit(100 * id! + 1, 100 * id! + 4);
@@ -184,7 +184,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(events.values.length).toBeGreaterThanOrEqual(1_024);
   });
 
-  it('K21: events end like the channel, after the buffered events', async () => {
+  it('K21: `events` ends as the channel ends, after the buffered events', async () => {
     const { far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();

@@ -376,7 +376,7 @@ async function exchange(port: number, own: string, hash: string, incoming: strin
   expect((await client('list', incoming)).output).toMatch(/ up\n/);
 }
 
-/** A server that answers each command with the entry for it or for its first word, and records the commands. */
+/** A server that records the commands. It answers a command with the entry for the line, or for its first word. */
 async function scripted(heard: string[], answers: Readonly<Record<string, string>>): Promise<number> {
   const server = listen<string, string>({ port: 0 }, { codec: lines({ delimiter: '\r\n' }) });
   const subscription = server.subscribe((connection) => {

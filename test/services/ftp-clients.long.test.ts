@@ -109,7 +109,7 @@ describeWith('curl with the FTP server', ['curl'], ([curl]) => {
     expect((await readdir(files)).length).toBe(22);
   });
 
-  it('cannot leave the folder', async () => {
+  it('cannot leave the served folder', async () => {
     const { files, port } = await served();
     await symlink('/etc', join(files, 'etc'));
     for (const path of ['etc/passwd', '%2Fetc/passwd', '..%2F..%2F..%2Fetc/passwd', '../../../etc/passwd']) {

@@ -182,7 +182,7 @@ describe('ABOR with the FTP server', () => {
     ['after the rest of the Telnet sequence, if the second IAC was urgent', '\xff\xf4\xf2ABOR\r\n'],
     ['after the rest of the Telnet sequence, if the first IAC was urgent', '\xf4\xff\xf2ABOR\r\n'],
     ['after the whole Telnet sequence', '\xff\xf4\xff\xf2ABOR\r\n'],
-  ])('ends a transfer, %s', async (_, bytes) => {
+  ])('ends a transfer if ABOR arrives %s', async (_, bytes) => {
     const { files } = await planted();
     await truncate(join(files, 'hello.txt'), 50_000_000);
     const client = await RawClient.logIn(await serveFolder(files));

@@ -18,7 +18,7 @@ import {
   stopShared,
 } from '../support/services/shared-print-server.js';
 
-// A test starts all of its programs at once.
+// Each test starts all of its programs at once, so it may be slow.
 vi.setConfig({ testTimeout: 60_000 });
 
 beforeAll(startShared);
@@ -120,7 +120,7 @@ describe('the print client', () => {
     }
   });
 
-  test('notices a refusal while it still sends the file', async () => {
+  test('notices a refusal while it is still sending the file', async () => {
     const { address } = await scripted(ok, ok, ok, `${ok}\x01no space left\n`);
     const client = print(address, 'lp', await fileOf(Buffer.alloc(30_000_000, 'x')));
     expect(await client.ended).toBe(1);

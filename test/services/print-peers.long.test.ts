@@ -13,7 +13,7 @@ import {
   stopShared,
 } from '../support/services/shared-print-server.js';
 
-// A test starts all of its programs at once.
+// Each test starts all of its programs at once, so it may be slow.
 vi.setConfig({ testTimeout: 60_000 });
 
 beforeAll(startShared);

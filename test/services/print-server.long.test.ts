@@ -18,7 +18,7 @@ import {
   stopShared,
 } from '../support/services/shared-print-server.js';
 
-// A test starts all of its programs at once.
+// Each test starts all of its programs at once, so it may be slow.
 vi.setConfig({ testTimeout: 60_000 });
 
 beforeAll(startShared);
@@ -74,7 +74,7 @@ describe('the print server', () => {
     expect(await queue.hashes()).toEqual([hash(Buffer.from('two'))]);
   });
 
-  test('shows nothing of a job, at whatever byte it was cut off', async () => {
+  test('shows nothing of a job that was cut off, at whatever byte', async () => {
     const job = fc.record({
       order: fc.constantFrom('control first' as const, 'data first' as const),
       documents: fc.array(fc.uint8Array({ minLength: 1, maxLength: 200 }), { minLength: 1, maxLength: 3 }),
@@ -235,7 +235,7 @@ describe('the print server', () => {
     expect((await client.ended).received).toBe('');
   });
 
-  test('removes only what the agent may remove, and only after a complete command', async () => {
+  test('removes only jobs that the requesting user may remove, and only after a complete command', async () => {
     const queue = newQueue();
     for (const [number, user] of [
       ['001', 'ann'],

@@ -369,7 +369,7 @@ describe('redis-server.ts', () => {
     await redis.del('large');
   });
 
-  it('cuts off a subscriber that does not read, and no other', async () => {
+  it('cuts off a subscriber that does not read, and no other client', async () => {
     const slow = await raw();
     slow.write('SUBSCRIBE flood\r\n');
     await once(slow, 'data');

@@ -208,7 +208,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
     },
   );
 
-  it('is dialled until it is up, with `reconnect`', { timeout: 60_000 }, async () => {
+  it('with `reconnect`, is dialled until it is up', { timeout: 60_000 }, async () => {
     const redis = driver(address, { retryStrategy: null }, { reconnect: backoff({ initial: 20, max: 50 }) });
     const answer = redis.ping();
     await start();

@@ -155,7 +155,7 @@ describe('rlogin-server.ts', () => {
     const environment = { TERM: 'dumb', PATH: process.env['PATH'] ?? '' };
     const command = { file: 'sh', args: ['-c', 'head -c 3000 /dev/zero | tr "\\0" x'], folder: '/', environment };
     const terminal = new Terminal(command, { rows: 24, columns: 80 });
-    await delay(500); // node-pty closes a terminal 200 ms after the exit.
+    await delay(500); // node-pty closes a terminal 200 ms after its program has ended.
     let length = 0;
     for await (const chunk of terminal.output()) {
       length += chunk.length;

@@ -5,7 +5,7 @@ import type { World } from './world.js';
 /** A socket, and how many of its messages the reader has received. */
 interface Source {
   readonly socket: WitnessedSocket;
-  /** The number of the subscription that dialled it, from 1. */
+  /** The number of the subscription that dialled the socket, counted from 1. */
   readonly run: number;
   /** How many of its messages the reader has received. */
   seen: number;
@@ -16,7 +16,7 @@ interface Source {
  * other. The sockets of ended connections count as well (C1, F1, K4, K8).
  */
 export class Arrivals {
-  /** Sockets whose unread messages may be discarded, because this side closed them (C11) or nobody read them (C22). */
+  /** Sockets whose unread messages may be discarded: this side closed the socket (C11), or nobody read it (C22). */
   readonly closed: Set<WitnessedSocket> = new Set();
 
   private readonly world: World;
@@ -36,7 +36,7 @@ export class Arrivals {
     this.run++;
   }
 
-  /** @param seen - how many messages of the socket `prepare` has consumed (K18) */
+  /** @param seen - how many of the socket's messages `prepare` has consumed (K18) */
   add(socket: WitnessedSocket, seen = 0): void {
     this.sources.push({ socket, run: this.run, seen });
   }
@@ -71,7 +71,7 @@ export class Arrivals {
     return !this.closed.has(socket) && seen < socket.arrived.length;
   }
 
-  /** Moves on from sockets of which everything was emitted, or of which the rest may be missing. */
+  /** Skips each socket whose messages have all been emitted, or whose other messages may be missing. */
   private skipTo(message: Message): void {
     while (this.sources.length > 1) {
       const { socket, seen } = this.sources[0]!;

@@ -172,7 +172,7 @@ export class Attendant {
     const most = host.maxBuffered + largest;
     const { bufferedBytes } = data;
     if (bufferedBytes > most) this.wrong('C4', `buffers ${bufferedBytes} bytes, of ${most} at most`);
-    // The end of a write is reported only when all of it was taken, so the channel may become writable late.
+    // The transport reports a write only when it has taken all of it, so the channel may become writable late.
     const mark = Math.min(host.highWaterMark, host.maxBuffered);
     if (this.writable && (data.closed || bufferedBytes > mark)) {
       this.wrong('C5', `is writable with ${bufferedBytes} bytes, closed: ${data.closed}`);
@@ -272,7 +272,7 @@ export class Attendant {
     }
   }
 
-  /** Asserts that the received messages are those of one client's socket, from the first one on, each once (C1). */
+  /** Asserts that all received messages come from one socket, beginning with its first message, each once (C1). */
   private see(message: Message): void {
     const client = this.world.clients[message.source - 1];
     if ((message.kind !== 'client' && message.kind !== 'own') || client === undefined) {

@@ -38,12 +38,12 @@ export class Claims {
     this.preparedUntil.set(socket, Date.now());
   }
 
-  /** Adds to `discarded` the sockets that may be closed by now. Called between any two instants. */
+  /** Adds the sockets that may be closed by now to `discarded`. Called between any two instants. */
   check(discarded: Set<WitnessedSocket>): void {
     const readUntil = Math.max(...this.readings.map((reading) => reading.readUntil));
     for (const [socket, openedAt] of this.openedAt) {
       const lastRead = Math.max(readUntil, this.preparedUntil.get(socket) ?? -Infinity);
-      // For a socket that was never used, the time before its end counts as well.
+      // For a socket that was never used, the time before its sending side ended also counts.
       const isUsed = socket.hasWritten || lastRead >= openedAt;
       const unreadFrom = isUsed ? Math.max(lastRead, socket.endedAt) : openedAt;
       if (socket.ended && Date.now() - unreadFrom >= this.timeout) discarded.add(socket);

@@ -38,8 +38,8 @@ export class Client implements Actor {
   private readonly writing: Writing;
   private readonly steady: boolean;
   /**
-   * The messages to write on each socket. The sockets of one subscription share them. A value sent after the end of a
-   * subscription belongs to the next subscription (K8).
+   * The messages to write on each socket. The sockets of one subscription share one `Outgoing`. A value sent after the
+   * end of a subscription belongs to the next subscription (K8).
    */
   private readonly due = new Map<WitnessedSocket, Outgoing>();
   private readonly outgoings = new Map<SendLane, Outgoing>();
@@ -179,7 +179,7 @@ export class Client implements Actor {
   stop(): void {
     const { dice, gentle } = this.world;
     this.stopped = true;
-    // Values sent after the end are queued for the next connection, but there will be none.
+    // Values sent after the end wait for a connection that never comes, until this error rejects them.
     this.world.after(20_000, () => this.client.data.error(new Error('the end')));
     if (this.active && this.reading.hangs) this.arrivals.checkAllSeen();
     this.writing.stop();
@@ -313,7 +313,7 @@ export class Client implements Actor {
     if (newest !== undefined && this.world.ends.open.has(newest)) this.arrivals.closed.add(newest);
   }
 
-  /** Prepares the connection like a login: sends a message, waits for an answer or a while, and may fail. */
+  /** Prepares the connection like a login: sends a message, may wait for an answer or for a time, and may fail. */
   private prepare(connection: Connection<Buffer, Out>): ObservableInput<unknown> | void {
     const { world } = this;
     const { dice, gentle } = world;

@@ -29,7 +29,7 @@ export class Host implements Actor {
   private readonly manner: 'plain' | 'paced' | 'iterating' | 'serve';
   private readonly concurrent: number;
   private readonly restarts: boolean;
-  /** In a gentle world, whether the host closes before its clients. */
+  /** In a gentle world, whether the host closes before its clients do. */
   readonly endsFirst: boolean;
   private readonly attendants = new Map<string, Attendant>();
   /** The attendants of the open connections. */

@@ -42,7 +42,7 @@ export class Publication implements Actor {
   }
 
   calm(): void {
-    // Publishing has stopped, because a calm world does no more disturbances.
+    // Publishing has stopped, because a calm world runs no further disturbances.
   }
 
   stop(): void {

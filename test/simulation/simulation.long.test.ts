@@ -6,8 +6,8 @@ const only = process.env['SEED'];
 /** `SEEDS=100000 npm run simulate` runs this many seeds. Half of them are the same each time. */
 const count = Number(process.env['SEEDS'] ?? 4_000);
 /**
- * The first seed of the other half. It changes, so that each run tries new seeds. With `CI` set it is fixed, so that a
- * change does not fail for reasons that it did not cause.
+ * The first seed of the other half. It changes, so that each run tries new seeds. With `CI` set, it is fixed, so that a
+ * run does not fail for a reason that the tested change did not cause.
  */
 const another = process.env['CI'] === undefined ? (Date.now() % 1_000_000_000) + 1_000_000 : 1_000_000;
 const fresh = Number(process.env['FIRST_SEED'] ?? another);

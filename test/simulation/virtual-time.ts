@@ -49,7 +49,7 @@ export class VirtualTime {
       clearInterval: clear,
     });
     Date.now = () => this.now;
-    // The value depends only on the seed, the time and the timers, so other draws in between change nothing.
+    // The value depends only on the seed, the time and the number of fired timers, not on earlier calls.
     Math.random = () => fraction(this.seed, this.now, this.fired);
     return () => {
       const { setTimeout, clearTimeout, setInterval, clearInterval } = real;

@@ -21,8 +21,8 @@ export interface Ends {
 }
 
 /**
- * Watches a transport. It passes every call and every event on, and reports each violation of the interface by either
- * side, and bytes that differ from the written bytes.
+ * Watches a transport, and passes on every call and every event. Reports each violation of the interface by either
+ * side, and received bytes that differ from the written bytes.
  */
 export function witnessed(inner: Transport, findings: Findings, ends: Ends, listening: Listening = nobody): Transport {
   const enter = (socket: WitnessedSocket): void => {

@@ -15,7 +15,7 @@ export const target = 'memory:target';
 
 /** How long the world is calm before its actors stop, in virtual ms. */
 const calmTime = 8_000;
-/** How long after that everything must have ended, in virtual ms. */
+/** Within this time after the actors have stopped, everything must have ended, in virtual ms. */
 const restTime = 200_000;
 
 /** Error codes that must not occur. */

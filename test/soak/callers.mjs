@@ -10,7 +10,7 @@ const held = new Set();
 
 let dialled = 0;
 
-/** Uses many local addresses, because each has only some ten thousand ports, and keeps a used port for a minute. */
+/** Uses many local addresses: each has only some ten thousand ports, and a used port stays blocked for a minute. */
 function dial() {
   const from = place.port === undefined ? {} : { localAddress: `127.0.0.${1 + (dialled++ % 250)}` };
   return new Promise((resolve, reject) => {
@@ -19,7 +19,7 @@ function dial() {
   });
 }
 
-/** Runs `work` `times` times, at most `atOnce` of them at once. */
+/** Calls `work` `times` times, with at most `atOnce` calls in progress at once. */
 async function repeat(times, work) {
   let left = times;
   await Promise.all(

@@ -8,7 +8,7 @@ import { afterAll, beforeEach, expect } from 'vitest';
 let atRest = resources();
 const startInterval = globalThis.setInterval;
 const stopInterval = globalThis.clearInterval;
-/** All timers of the library are intervals, because RxJS's asyncScheduler runs them. Vitest's own timers are not. */
+/** All timers of the library are intervals, because RxJS's asyncScheduler runs them. Vitest starts no intervals. */
 const intervals = new Set<unknown>();
 
 globalThis.setInterval = (...args: Parameters<typeof setInterval>) => {

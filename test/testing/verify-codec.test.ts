@@ -128,7 +128,7 @@ describe('verifyCodec', () => {
     expect(() => verifyCodec(circles, [wider])).toThrow(/^D2: /);
   });
 
-  it('D1: reports the rule, the split and the values', () => {
+  it('D1: names the broken rule, the split and the values in the error', () => {
     const brittle = texts({ decode: (bytes) => decode(bytes, bytes.length > 1 && bytes.at(0) === 0x62 ? 2 : 0) });
     expect(() => verifyCodec(brittle, ['b', 'cd'])).toThrow(/^D2: .*; whole; the values are \[ 'b', 'cd' \]$/);
     expect(() => verifyCodec(forgetful(), ['ab', 'cd'])).toThrow(
@@ -318,7 +318,7 @@ describe('verifyCodec finds', () => {
     ['drops the incomplete frame', dropAll, 'end dropped a frame that was cut off'],
     ['returns a value from nothing', () => 'x', "end gave 'x' though no frame was open"],
     ['throws something other than a SocketError', fail(new TypeError('no')), 'end threw no SocketError: no'],
-    ['throws a different code', whereOpen(fail(new SocketError('ERR_FRAME_INVALID', 'no'))), 'end threw: no'],
+    ['throws an error with another code', whereOpen(fail(new SocketError('ERR_FRAME_INVALID', 'no'))), 'end threw: no'],
     [
       'throws although nothing is open',
       fail(new SocketError('ERR_FRAME_TRUNCATED', 'no')),
@@ -329,7 +329,7 @@ describe('verifyCodec finds', () => {
   });
 
   it.each<[string, (bytes: ByteQueue) => string | undefined, string]>([
-    ['leaves bytes of what it returns', whereOpen(() => 'x'), "end gave 'x' and left 1 bytes of it"],
+    ['leaves bytes of the returned frame', whereOpen(() => 'x'), "end gave 'x' and left 1 bytes of it"],
     ['returns several messages', severalOf('x'), 'end gave more than one message for one frame'],
     ['returns a value from nothing', () => 'x', "end gave 'x' though no frame was open"],
     ['drops the open frame', dropAll, 'end dropped a frame that was cut off'],
@@ -338,7 +338,7 @@ describe('verifyCodec finds', () => {
       fail(new SocketError('ERR_FRAME_TRUNCATED', 'no')),
       'end threw: no; ending after byte 0 ',
     ],
-    ['throws a code of another kind', whereOpen(fail(new SocketError('ERR_CLOSED', 'no'))), 'end threw: no'],
+    ['throws an error without a frame code', whereOpen(fail(new SocketError('ERR_CLOSED', 'no'))), 'end threw: no'],
   ])('D4: an `end` that %s, if the last frame may be open', (_, end, message) => {
     expect(() => verifyCodec(texts({ end }), values, { lastFrameMayBeOpen: true })).toThrow(`D4: ${message}`);
   });
@@ -417,7 +417,7 @@ describe('verifyCodec, with a decoder that knows where a group of messages ends,
     expect(() => verifyCodec(grouped(end), messages)).toThrow(/^D4: end threw: inside a group; ending after byte/);
   });
 
-  it('D4: finds an `end` that fails in a different way between two messages', () => {
+  it('D4: finds an `end` that fails with a wrong code between two messages', () => {
     const invalid = (isOpen: boolean): undefined => {
       if (isOpen) throw new SocketError('ERR_FRAME_INVALID', 'inside a group');
     };

@@ -53,7 +53,7 @@ describe('listen', () => {
     expectTypeOf(server.shutdown({ deadline: 5 })).toEqualTypeOf<Promise<void>>();
   });
 
-  test('A5: accepts neither options of connect nor unknown options', () => {
+  test('A5: its type accepts neither options of connect nor unknown options', () => {
     // @ts-expect-error an option of connect
     void listen({ port: 0 }, { connectTimeout: 5 });
     // @ts-expect-error an option of listen
@@ -162,7 +162,7 @@ describe('addresses and errors', () => {
 });
 
 describe('startTls', () => {
-  test('T10: accepts the options of a server, a function that returns them, or those of a client', () => {
+  test('T10: accepts the options of a client or a server, or a function that returns the options of a server', () => {
     const start = (connection: Connection, options: StartTlsOptions): Promise<TlsInfo> => connection.startTls(options);
     expectTypeOf<Connection['startTls']>().toEqualTypeOf<(options: StartTlsOptions) => Promise<TlsInfo>>();
     expectTypeOf(start).parameter(1).toEqualTypeOf<StartTlsOptions>();

@@ -28,17 +28,17 @@ const wrong: readonly [what: string, line: string, message: RegExp][] = [
     /^Object literal may only specify known properties, .*'nxt'.* 'Partial<Observer<string>>/,
   ],
   [
-    'a channel that sends other messages',
+    'a channel that does not send the emitted messages',
     'bytes.data.subscribe(client.data);',
     /^Argument of type 'Channel<string, string>' .*\n.* 'Partial<Observer<Buffer<.*>>>'\.\n +Types of property 'next'/,
   ],
   [
-    'a client, which sends through its data',
+    'a client in place of its data',
     'client.data.subscribe(client);',
     /^Argument of type 'Client<string, string>' .* 'Partial<Observer<string>>/,
   ],
   [
-    'the result of an operator on a channel',
+    'a channel that does not send what an operator emits',
     'client.data.pipe(map((line) => line.length)).subscribe(client.data);',
     /^Argument of type 'Channel<string, string>' .*\n.* 'Partial<Observer<number>>'/,
   ],
@@ -54,7 +54,7 @@ const wrong: readonly [what: string, line: string, message: RegExp][] = [
   ],
 ];
 
-// A compilation takes seconds, so one serves all tests.
+// A compilation takes seconds, so one compilation serves all tests.
 const errors = typeErrors(new Map(wrong.map(([, line], index) => [`wrong-${index}.ts`, `${prologue}${line}\n`])));
 
 describe("the compiler's message about a wrong subscriber", () => {
@@ -68,7 +68,7 @@ describe("the compiler's message about a wrong subscriber", () => {
     expect(message).not.toMatch(/overload/i);
   });
 
-  it("F7: is absent for correct code, including RxJS's deprecated form", () => {
+  it("F7: is absent for correct code, even for the deprecated forms of RxJS's `subscribe`", () => {
     const right = [
       'client.data.subscribe();',
       'client.data.subscribe(console.log);',

@@ -33,7 +33,7 @@ type Strict<T> = { [K in Optional<T>]: Record<K, undefined> extends Pick<T, K> ?
 type ShutdownOptions = NonNullable<Parameters<Server<string, string>['shutdown']>[0]>;
 
 describe('an undefined option', () => {
-  test('A7: is noticed by the helper types of this test if an option does not permit it', () => {
+  test('A7: if the type of an option does not permit it, the helper types of this test notice that', () => {
     interface Mixed {
       readonly strict?: number;
       readonly loose?: number | undefined;

@@ -68,13 +68,17 @@ function parse(line: Buffer): Command {
   return { verb, argument: isUtf8(argument) ? argument.toString() : undefined };
 }
 
-/** Whether a line is ABOR after Telnet's IAC, IP and DM. One of these bytes was urgent, so it is missing. */
+/**
+ * Whether a line is ABOR, with or without Telnet's IAC, IP and DM before it. If one of these bytes was sent as urgent
+ * data, that byte is missing.
+ */
 function isAbort(line: Buffer): boolean {
   return line.length <= 16 && /^[\xf0-\xff]*ABOR$/i.test(line.toString('latin1'));
 }
 
 /**
- * Removes Telnet commands of two bytes, or three for the negotiation of an option. A doubled IAC is one byte of text.
+ * Removes Telnet commands. A command has two bytes, or three if it negotiates an option. A doubled IAC is one byte of
+ * text.
  */
 function withoutTelnet(line: Buffer): Buffer {
   if (!line.includes(interpretAsCommand)) return line;
@@ -92,7 +96,7 @@ function withoutTelnet(line: Buffer): Buffer {
   return Buffer.from(text);
 }
 
-/** The commands of one client. `peek` shows the next command, and `take` takes it. */
+/** The commands of one client. `peek` returns the next command, and `take` returns and removes it. */
 export class Commands {
   /** Whether the client has finished, or a shutdown has ended the input. */
   hasEnded = false;

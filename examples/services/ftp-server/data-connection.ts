@@ -62,7 +62,7 @@ export async function passive(
       // Prevents an unhandled rejection, if the connection fails before `open` is called.
       connection.catch(() => undefined);
       const bound = await firstValueFrom(server.listening, { defaultValue: undefined });
-      // If the server could not listen, `connection` rejects with the reason.
+      // If the server has failed to listen, `connection` rejects with the reason.
       if (bound === undefined) await connection;
       return {
         port: (bound as TcpAddress).port,
@@ -120,7 +120,7 @@ export function active(
   };
 }
 
-/** Whether the client did not act in time: it sent no command, or did not open the data connection. */
+/** Whether the error means that the client acted too late: it sent no command in time, or opened no data connection. */
 export function isMissing(error: unknown): boolean {
   return error instanceof EmptyError || (error instanceof Error && error.name === 'TimeoutError');
 }

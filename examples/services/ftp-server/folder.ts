@@ -116,7 +116,7 @@ export class Folder {
     }
   }
 
-  /** Rejects if the folder cannot be opened, as `list` would. */
+  /** Rejects, as `list` does, if the folder cannot be opened. */
   async assertListable(path: string): Promise<void> {
     await (await this.reach(path, O_RDONLY | O_DIRECTORY)).close();
   }
@@ -153,7 +153,10 @@ export class Folder {
     });
   }
 
-  /** Begins an upload that continues a file after its first `offset` bytes. Without `offset`, continues at its end. */
+  /**
+   * Begins an upload that continues a file after its first `offset` bytes. Without `offset`, the upload continues at
+   * the end of the file.
+   */
   async extend(path: string, offset?: number): Promise<Upload> {
     const file = await this.reach(visible(path), O_WRONLY | O_APPEND);
     const stats = await file.stat();
@@ -225,7 +228,7 @@ function visible(path: string): string {
   return path;
 }
 
-/** Whether a name fits into one line of UTF-8. A name with a line end would look like two entries. */
+/** Whether a name is UTF-8 without control characters. A name with a line end would look like two entries. */
 function isNameable(name: string): boolean {
   // eslint-disable-next-line no-control-regex -- these are the ones
   return !/[\0-\x1f\x7f\ufffd]/.test(name);

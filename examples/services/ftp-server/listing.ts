@@ -46,8 +46,8 @@ export function timestamp(time: Date): string {
 }
 
 /**
- * Whether a name matches a pattern, in which `*` is any text and `?` any character. After a mismatch, the function
- * tries again only from the last `*`.
+ * Whether a name matches a pattern, in which `*` matches any text, and `?` matches any character. After a mismatch, the
+ * function tries again only from the last `*`.
  */
 export function matches(name: string, pattern: string): boolean {
   let [at, star, retry] = [0, -1, 0];

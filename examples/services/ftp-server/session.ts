@@ -26,7 +26,7 @@ import type { Settings } from './settings.js';
 const mostAttempts = 3; // to log in
 const mostUnknown = 10; // commands in a row; no FTP client sends so many
 const mostNoops = 100; // during one transfer
-const mostCounted = 16_777_216; // bytes; a longer text is not read to tell its size
+const mostCounted = 16_777_216; // bytes; SIZE does not count the bytes of a longer text
 
 const words = (text: string): ReadonlySet<string> => new Set(text.split(' '));
 const beforeLogin = words('USER PASS AUTH PBSZ PROT FEAT OPTS SYST HELP NOOP QUIT ABOR');
@@ -668,7 +668,7 @@ function quoted(path: string): string {
   return `"${path.replaceAll('"', '""')}"`;
 }
 
-/** The time of a comparison does not depend on how much of the texts is equal. */
+/** Compares two texts. The time that this takes does not depend on how much of the texts is equal. */
 function isSame(one: string, other: string): boolean {
   const [first, second] = [one, other].map((text) => createHash('sha256').update(text).digest());
   return timingSafeEqual(first!, second!);

@@ -8,14 +8,17 @@ type TcpAddress = Extract<Address, { transport: 'tcp' }>;
 const replyTimeout = 30_000; // ms
 const stallTimeout = 60_000; // ms
 
-/** `auto` uses TLS if the server has it, `required` always, `off` never. With TLS, the certificate has to be valid. */
+/**
+ * `auto` uses TLS if the server has it, `required` always uses TLS, and `off` never uses TLS. With TLS, the certificate
+ * has to be valid.
+ */
 export type TlsPolicy = 'auto' | 'required' | 'off';
 
 export class FtpError extends Error {
   override readonly name = 'FtpError';
   readonly code: number;
 
-  /** @param refused - the refused request; for a command only the verb, because a password may follow */
+  /** @param refused - the refused request. Of a command, pass only the verb, because a password may follow it */
   constructor(refused: string, { code, lines }: Reply) {
     super(`The server refuses ${refused}: ${code} ${lines.join(' ')}\n${adviceFor(code)}`);
     this.code = code;

@@ -1,4 +1,7 @@
-/** Parses a client's description of a job: the subcommands for its files (RFC 1179, 6), and the control file (7). */
+/**
+ * Parses a client's description of a job: the subcommands for its files (RFC 1179, section 6), and the control file
+ * (section 7).
+ */
 import { Refusal } from './spool.js';
 
 export type Subcommand =
@@ -18,7 +21,7 @@ export interface ControlFile {
   readonly documents: readonly { readonly file: string; readonly name: string }[];
 }
 
-/** Parses a subcommand: a code, and for a file its size and name. The name contains the job number. */
+/** Parses a subcommand: a code, and, if a file follows, its size and name. The name contains the job number. */
 export function parseSubcommand(line: string): Subcommand {
   if (line === '\x01') return { kind: 'abort' };
   const code = line.charCodeAt(0);
@@ -42,7 +45,7 @@ export function parseControlFile(text: string, number: string): ControlFile {
   if (files.length === 0) throw new Refusal('the control file prints nothing');
   const stranger = files.find((file) => !/^df[A-Za-z]\d{3}\S*$/.test(file) || file.slice(3, 6) !== number);
   if (stranger !== undefined) throw new Refusal('the control file prints a file that is not part of its job');
-  // Some clients name a document before its file, and some after it. The order of the names is always the same.
+  // Some clients name a document before its file, and some after it. The names are always in the order of the files.
   const names = operands(/^N/);
   return { user, documents: files.map((file, index) => ({ file, name: names[index] ?? '' })) };
 }

@@ -1,10 +1,10 @@
 /** The output of `lpq`. */
 import type { Job } from './spool.js';
 
-/** Selects the jobs with one of these numbers or owners. Without any, selects all jobs. */
+/** Selects the jobs whose number or owner is in the list. If the list is empty, selects all jobs. */
 export function matching(jobs: readonly Job[], list: readonly string[]): readonly Job[] {
   if (list.length === 0) return jobs;
-  // User names do not begin with a digit (RFC 1179, 2).
+  // User names do not begin with a digit (RFC 1179, section 2).
   return jobs.filter(({ number, user }) =>
     list.some((item) => (/^\d+$/.test(item) ? Number(item) === Number(number) : item === user)),
   );

@@ -6,7 +6,7 @@ import { UsageError } from '../program.js';
 const maxQueues = 100;
 /** The maximum number of documents that wait in one queue for the printing program. */
 const maxDocuments = 10_000;
-/** The maximum bytes of a user name and of a document name. A complete file name has at most 255 bytes. */
+/** The maximum sizes of a user name and of a document name. A complete file name has at most 255 bytes. */
 const maxUserBytes = 64;
 const maxNameBytes = 96;
 
@@ -52,8 +52,8 @@ export class Spool {
   }
 
   /**
-   * Returns the queue called `name`, which need not exist yet. Refuses a path, and a link, which might lead out of the
-   * folder.
+   * Returns the queue called `name`, which need not exist yet. Refuses paths and links, because they might lead out of
+   * the folder.
    */
   async queue(name: string): Promise<Queue> {
     const path = join(this.folder, name);
@@ -196,7 +196,7 @@ function escapedDocument(name: string): string {
   return escaped(characters.join(''));
 }
 
-/** Before its folder is flushed, a new or renamed file may not survive a power failure. */
+/** Flushes a folder. Before that, a power failure can undo the creation or renaming of a file in the folder. */
 async function flush(folder: string): Promise<void> {
   await using handle = await open(folder);
   await handle.sync();

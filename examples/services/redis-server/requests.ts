@@ -1,5 +1,6 @@
 /**
- * The requests of a Redis client. A request is a list of words: programs send an array of bulk strings, people a line.
+ * The requests of a Redis client. A request is a list of words: programs send an array of bulk strings, and people send
+ * a line.
  *
  *     *2\r\n$3\r\nGET\r\n$4\r\nname\r\n
  *     GET name\r\n

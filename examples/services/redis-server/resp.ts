@@ -44,7 +44,7 @@ export function resp(limits: Limits): Codec<Value> {
 // #endregion
 
 // #region encode
-/** Appends a value. Throws if the receiver could not decode the same value. */
+/** Appends a value. Throws for a value that the receiver cannot decode, or would decode to a different value. */
 export function encodeValue(value: Value, into: ByteSink, limits: Limits): void {
   let values = 0;
   let length = 0;

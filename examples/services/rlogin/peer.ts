@@ -6,10 +6,11 @@ import { socketOf } from './socket-table.js';
  * Whether the peer is a program of the server's own user on this machine. Such a program could itself start everything
  * that the server would start for it.
  *
- * Neither the address, nor the creator of the socket, nor its holders prove this alone. Every user may connect to the
- * loopback address. On most systems, rlogin creates its socket as root for every user. A different user's program can
- * pass its socket to a program of root, and keep a copy in an unread message, where no process holds it. So both the
- * creator and the holders have to be the server's own user.
+ * No single fact proves this: neither the peer's address, nor the user that created the peer's socket, nor the users
+ * that hold the socket now. Every user may connect to the loopback address. On most systems, rlogin creates its socket
+ * as root for every user. A different user's program can pass its socket to a program of root, and keep a copy in an
+ * unread message. No process then holds that copy. So both the creator and the holders have to be the server's own
+ * user.
  */
 export async function isOwnUser({ local, remote }: Connection): Promise<boolean> {
   if (local.transport === 'unix') return isOwnFile(local.path);

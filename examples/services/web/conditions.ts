@@ -37,8 +37,8 @@ export function conditionalStatus(headers: IncomingHttpHeaders, { tag, modified 
  *
  * @param size - the size of the file, in bytes
  * @returns `unsatisfiable` if the range begins after the last byte of the file, or asks for the last 0 bytes. Undefined
- * means the complete file: the request has no range or several ranges, or its range is for a different version, or is
- * not one that the RFC defines
+ * means the complete file. It is returned if the request has no range or several ranges, if the range is for a
+ * different version, or if the RFC does not define such a range
  */
 export function requestedRange(
   headers: IncomingHttpHeaders,

@@ -30,7 +30,8 @@ export class Folder {
     if (!this.contains(path)) return undefined;
     const file = await open(path, forReading);
     try {
-      // Since `realpath`, a link may have replaced a folder in the path. Linux shows where the open file really is.
+      // Between `realpath` and `open`, a link may have replaced a folder in the path. Linux shows where the open file
+      // really is.
       if (process.platform !== 'linux' || this.contains(await readlink(`/proc/self/fd/${file.fd}`))) return file;
     } catch (error) {
       await file.close();

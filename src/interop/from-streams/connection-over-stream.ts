@@ -14,7 +14,7 @@ export interface StreamSocket extends TransportSocket {
  * Opens a connection on `socket`. The connection has no timeout except `closeTimeout`, because the program decides how
  * long its stream may be idle.
  *
- * @param halfOpen - whether the sending side stays open after the peer has ended (C7)
+ * @param halfOpen - whether the sending side stays open after the peer has ended its stream (C7)
  */
 export function connectionOver<In, Out>(
   socket: StreamSocket,

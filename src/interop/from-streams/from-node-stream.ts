@@ -33,15 +33,16 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
  * ```
  *
  * The Channel completes after the stream's `'end'`. When the stream emits `'error'`, the Channel fails with a
- * `SocketError`: `cause` is the stream's error, and `code` is the code of that error, or `EIO` if it is not a system
- * code. If the stream is destroyed without `'end'` and without an error, the Channel fails with `ECONNABORTED`. If the
- * stream was already destroyed before the call, with an error or without `'end'`, the Channel also fails.
+ * `SocketError`: `cause` is the stream's error, and `code` is the code of that error, or `EIO` if that error has no
+ * system code. If the stream is destroyed without `'end'` and without an error, the Channel fails with `ECONNABORTED`.
+ * The Channel also fails if the stream was already destroyed before the call, with an error or without `'end'`.
  *
  * If the stream has no readable side, or if that side has already ended, the Channel's receiving side has ended from
- * the start. The same is true for the stream's writable side and the Channel's sending side.
+ * the start. If the stream has no writable side, or if that side has already ended, the Channel's sending side has
+ * ended from the start.
  *
- * If the stream has `allowHalfOpen: false`, which is the default of `net.connect`, the Channel's sending side ends
- * after the peer has ended and everything received has been emitted (C16).
+ * If the stream has `allowHalfOpen: false`, which is the default of `net.connect`, the end of the peer's stream also
+ * ends the Channel's sending side, but only when everything received has been emitted (C16).
  *
  * @param stream - the stream, which the Channel ends and destroys. `Duplex.from({ readable, writable })` joins two
  * streams

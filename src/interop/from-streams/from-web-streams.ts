@@ -55,7 +55,7 @@ export interface WebStreams<In, Out> {
  *
  * The Channel completes when the readable stream closes. When either stream errors, the Channel first emits all values
  * that it has read, and then fails with a `SocketError`: `cause` is the stream's error, and `code` is the code of that
- * error, or `EIO` if it is not a system code. If the readable stream emits `undefined`, the Channel fails with
+ * error, or `EIO` if that error has no system code. If the readable stream emits `undefined`, the Channel fails with
  * `ERR_FRAME_INVALID`.
  *
  * The Channel has no `framed` and no `body`. For streams of bytes that need framing, use

@@ -14,8 +14,9 @@ export interface WeightedValue<T> {
 }
 
 /**
- * Carries values of any kind through queues of bytes. Each value has a weight in bytes. That many placeholder bytes
- * pass through the queue, and the value itself waits in this codec. So limits, holds and pacing also apply to values.
+ * Carries values of any kind through queues of bytes. Each value has a weight in bytes. For a value of weight n, n
+ * placeholder bytes pass through the queue, and the value itself waits in this codec. So limits, holds and pacing work
+ * for values as they do for bytes.
  */
 export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder<Out> {
   /** The values that have been sent but not yet written to the stream. */

@@ -13,7 +13,7 @@ const webStreams: Address = { transport: 'memory', name: 'web-streams' };
 const maxReadAtOnce = 65_536;
 
 function ignore(): void {
-  // After a reset, no error is reported. Before it, `writer.closed` or `writeValues` reports the error.
+  // After a reset, no error is reported. Before a reset, `writer.closed` or `writeValues` reports the error.
 }
 
 /** The bytes written to this socket are placeholders for values. */
@@ -40,7 +40,7 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
    * placeholder byte arrives.
    */
   private creditInBytes = 0;
-  /** The number of bytes in the current write whose values the stream has not written yet. */
+  /** In the current write, the number of bytes that belong to values which the stream has not written yet. */
   private pendingBytes = 0;
 
   constructor(

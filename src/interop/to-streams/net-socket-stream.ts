@@ -277,8 +277,8 @@ export class NetSocketStream extends Duplex implements SocketStream {
     if (isAborted) channelHost?.destroy(error ?? undefined);
     else void channelHost?.close();
     this.#dial?.release();
-    // Without a listener, 'error' would end the process, and a peer must not be able to do that (S19). The server
-    // already reports this error.
+    // Without a listener, 'error' would end the process, and a peer must not be able to end the process (S19). The
+    // server already reports this error.
     callback(isReported(error) && this.listenerCount('error') === 0 ? null : error);
     if (state.kind === 'unattached') failPendingWrite(state, error);
     const close = (): void => {

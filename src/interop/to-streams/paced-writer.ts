@@ -16,7 +16,7 @@ export class PacedWriter implements WatermarkWatcher {
   private pieces: readonly Uint8Array[] = [];
   private next = 0;
   private callback: WriteCallback | undefined;
-  /** Identifies a write, because Node passes the same callback for all writes. */
+  /** The number of the current write. It identifies the write, because Node passes the same callback for all writes. */
   private writeCount = 0;
   private isWatching = false;
 

@@ -1,11 +1,13 @@
 import type { Duplex } from 'node:stream';
 
 /**
- * Stands in for a `net.Socket`: its members and events have the same meaning. {@link toNodeStream} returns one.
+ * Stands in for a `net.Socket`: its members and events mean the same as those of a `net.Socket`. {@link toNodeStream}
+ * returns such a stream.
  *
  * The members of a TLS socket (`encrypted`, `authorized`, `alpnProtocol` and so on) exist only if the connection uses
  * TLS. Addresses, ports and families are undefined until the stream is connected, and always undefined if the
  * connection does not use TCP. Besides the events of a Duplex, the stream emits `'connect'`, `'ready'` and `'timeout'`.
+ * With TLS, the stream emits `'secureConnect'` as well.
  * @example
  * ```ts
  * const stream: SocketStream = toNodeStream(connection);

@@ -13,16 +13,16 @@ import { NetSocketStream } from './net-socket-stream.js';
  * lasts for one connection. With `reconnect`, the client dials until it is connected, but does not dial again when
  * the stream's connection has ended. A pool needs a client for each stream.
  *
- * - After the peer's FIN, the stream emits `'end'`. You can still write until you call `end()`. If the option
- *   `halfOpen` or `stream.allowHalfOpen` is false, the stream ends itself instead. For an `http.Agent`, set
- *   `halfOpen: false`: the agent drops an idle connection only when the connection closes.
+ * - After the peer's FIN, the stream emits `'end'`. You can still write until you call `end()`. But if you set the
+ *   option `halfOpen` or `stream.allowHalfOpen` to false, the stream itself calls `end()` after the peer's FIN. For an
+ *   `http.Agent`, set `halfOpen: false`: the agent drops an idle connection only when the connection closes.
  * - If the connection fails, the stream emits `'error'` with the connection's `SocketError`, after all received data.
  *   If a server reports the error in `incidents`, the stream needs no `'error'` listener.
  * - `end()` sends the FIN after everything written. All writes of one turn go out as one write. A write calls back when
  *   the kernel has its bytes. Do not change the bytes before the callback.
  * - `destroy()` sends everything written, and closes the connection gracefully (C11).
- * - `destroy(error)` resets the connection. But if the same synchronous code has just written data, everything written
- *   is sent, and the connection closes gracefully.
+ * - `destroy(error)` resets the connection. But if the synchronous code that calls `destroy(error)` has just written
+ *   data, everything written is sent, and the connection closes gracefully.
  * - `resetAndDestroy()` always resets the connection.
  * - When the server shuts down, the stream emits `'end'`. The shutdown waits until the stream has ended or was
  *   destroyed (S7).

@@ -41,7 +41,7 @@ import type { WebStreams } from '../from-streams/from-web-streams.js';
  * The streams end with the Channel. The Channel of a client without `reconnect` ends with its connection.
  *
  * - `readable` closes when the peer has ended the stream. If the connection fails, `readable` errors with the
- *   `SocketError`, but first delivers all received values. A reader may keep the chunks of a Channel without a codec.
+ *   `SocketError`, but first delivers all received values. If the Channel has no codec, a reader may keep its chunks.
  * - After `readable.cancel()`, you can still send. Data from the peer is dropped. Once `writable` has closed, the
  *   connection closes gracefully (C11).
  * - `writer.write(value)` resolves when the Channel can accept more (C5), or if `overflow: 'drop'` drops the value. If

@@ -49,7 +49,7 @@ export interface NodeTransportOptions {
  * - A shortage of file descriptors may be detected later.
  *
  * @param options - see {@link NodeTransportOptions}
- * @returns the transport; the same one for the same options
+ * @returns the transport. Calls with the same options return the same transport
  * @throws `ERR_OPTION_INVALID` for an invalid or unknown option
  * @example
  * ```ts

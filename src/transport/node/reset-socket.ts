@@ -2,8 +2,8 @@ import type net from 'node:net';
 
 /**
  * Resets a TCP socket, and closes any other socket. While libuv is sending the FIN of a TCP socket, a reset would fail
- * with EINVAL, and no `'close'` would follow. So this function waits for the FIN first. Usually the kernel takes it
- * within one turn.
+ * with EINVAL, and no `'close'` would follow. So this function first waits until the FIN has been sent. Usually the
+ * kernel takes the FIN within one turn.
  *
  * @param raw - the socket without TLS
  * @param socket - `raw`, or the TLS socket on top of it

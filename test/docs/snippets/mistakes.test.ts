@@ -82,7 +82,7 @@ describe('the page about mistakes', () => {
     expect(errors).toEqual([]);
   });
 
-  it('S19: an error of an accepted connection is an incident, but a plain Observable leaves it unhandled', async () => {
+  it("S19: an accepted connection's error is an incident, but unhandled if a plain Observable repeats it", async () => {
     const { connection, peer, server } = await pair();
     const errors = unhandled();
     const incidents = record(server.incidents);
@@ -236,7 +236,7 @@ describe('the page about mistakes', () => {
     expect([left.taken, right.taken]).toEqual([['one'], ['one']]);
   });
 
-  it('process.exit loses data that does not fit into the kernel', async () => {
+  it("process.exit loses data that does not fit into the kernel's buffers", async () => {
     const received = await reportOf(`
       for (const line of report) connection.data.next(line);
       process.exit();

@@ -218,7 +218,7 @@ describe('the recipe for a body of a known size', () => {
     await rename(`${path}.part`, path);
   }
 
-  it('sends one file after another without a change', async () => {
+  it('sends several files one after another, and changes none of them', async () => {
     const folder = await freshFolder();
     const { near, far } = await pairAt(tcp);
     for (const [index, content] of [randomBytes(3_000_000), Buffer.alloc(0), randomBytes(1)].entries()) {

@@ -211,7 +211,7 @@ describe('the examples of requests', () => {
     expect([first, second]).toEqual(['ONE', 'TWO']);
   });
 
-  it('include a model that behaves like requests', async () => {
+  it('include a model that behaves like `requests`', async () => {
     function correlated<In, Out, Id>(channel: Channel<In, Out>, answers: (message: In) => Id | undefined) {
       const waiting = new Map<Id, (answer: In) => void>();
       const events = new Subject<In>();

@@ -82,8 +82,8 @@ export const transitions = new TransitionTable();
 const failure = new SocketError('ECONNRESET', 'reset');
 
 /**
- * A driver without I/O. It performs the actions on fakes, and checks that each is allowed, and that whatever begins
- * also ends.
+ * A driver without I/O. It performs the actions on fakes. It checks that each action is allowed, and that everything
+ * that has begun also ends.
  */
 export class SessionDriver {
   state: State;
@@ -238,7 +238,7 @@ export class SessionDriver {
     this.dispatch({ type: 'closed', connection, error: connection.error, uptime });
   }
 
-  /** Reports an event of an attempt or a wait that was given up. It must have no effect. */
+  /** Reports events of an attempt or a wait that was given up. They must have no effect. */
   private beLate(dial: number): void {
     const before = this.state;
     const events: Event[] = [

@@ -1,6 +1,6 @@
 import { defer, finalize, Observable, Subject } from 'rxjs';
 
-/** Inner sources that the test ends, with a count of those that run, and of the most that ever ran at once. */
+/** Inner sources that the test ends. `running` counts those that run now. `most` is the most that ever ran at once. */
 export class Jobs<R = string> {
   running = 0;
   most = 0;
@@ -16,7 +16,7 @@ export class Jobs<R = string> {
     });
 }
 
-/** A synchronous and an asynchronous iterable of `values`, and how often they were asked for a value and returned. */
+/** A synchronous and an asynchronous iterable of `values`, with counts of the calls of `next` and of `return`. */
 export function counting<R>(values: readonly R[]) {
   const state = {
     asked: 0,

@@ -1,6 +1,6 @@
 import { turns } from '../scheduling/event-loop.js';
 
-/** Reads a stream to its end. After each read, it waits for the next of `paces`, in turns of the event loop. */
+/** Reads a stream to its end. After each read, waits as many turns of the event loop as the next of `paces` says. */
 export async function readSlowly<T>(readable: ReadableStream<T>, paces: readonly number[] = [0]): Promise<T[]> {
   const reader = readable.getReader();
   const values: T[] = [];

@@ -1,4 +1,4 @@
-// node --expose-gc plain-reader.mjs [path]: accepts one client with plain node:net. When its parent asks for it, it
+// node --expose-gc plain-reader.mjs [path]: accepts one client with plain node:net. After a message from its parent, it
 // reads everything that the client sends, and reports by how many bytes its resident memory has grown.
 import net from 'node:net';
 

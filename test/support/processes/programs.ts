@@ -18,7 +18,10 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** A program's path, or undefined if it is missing. If its name has a `/`, it is only unpacked in `.cache/peers`. */
+/**
+ * The path of a program, or undefined if the program is missing. A name with a `/` is a path within `.cache/peers`,
+ * where programs are unpacked without being installed.
+ */
 export function peer(program: string): string | undefined {
   const places = program.includes('/') ? [join(root, '.cache/peers')] : folders;
   return places.map((folder) => join(folder, program)).find(isProgram);

@@ -17,7 +17,7 @@ export interface Version2 {
   readonly addresses?: Uint8Array;
   /** Type-length-value triples. */
   readonly triples?: readonly Uint8Array[];
-  /** Whether it ends with a correct checksum. */
+  /** Whether the header ends with a correct checksum. */
   readonly checksum?: boolean;
   /** The length that the header announces. It does not include the first 16 bytes. */
   readonly length?: number;

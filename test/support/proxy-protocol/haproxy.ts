@@ -22,7 +22,10 @@ export interface Relayed {
 
 /** A frontend of haproxy, on TCP and unix sockets, and the plain server behind it. */
 export interface Relay {
-  /** The addresses of the frontend: IPv4 and, if the machine has it, IPv6 in one socket; IPv4 alone; a unix socket. */
+  /**
+   * The addresses of the frontend. `dual` is a port for IPv4 and, if the machine has IPv6, for IPv6. `ipV4` is a port
+   * for IPv4 alone. `path` is a unix socket.
+   */
   readonly dual: number;
   readonly ipV4: number;
   readonly path: string;
@@ -103,7 +106,7 @@ export class Haproxy {
   }
 }
 
-/** A plain server. Once a connection has ended, it returns all the bytes of that connection. */
+/** A plain server. Once a connection has ended, `next` returns all the bytes of that connection. */
 class Sink {
   private readonly server = net.createServer({ allowHalfOpen: true });
   private readonly ended: Buffer[] = [];

@@ -21,7 +21,7 @@ export function outcomeOf(chunks: Iterable<Uint8Array>, queue: ChunkQueue = new 
   }
 }
 
-/** How many bytes the parser needs, one by one, to refuse `bytes`, or `undefined` if it does not refuse them. */
+/** After how many single bytes the parser refuses `bytes`, or `undefined` if it does not refuse them. */
 export function refusedAt(bytes: Uint8Array): number | undefined {
   const queue = new ChunkQueue();
   const outcome = outcomeOf(singles(bytes), queue);

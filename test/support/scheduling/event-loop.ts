@@ -15,8 +15,8 @@ export async function turns(count = 25): Promise<void> {
 }
 
 /**
- * Resolves once this process has done everything that is due. To be sure, it connects new sockets, and exchanges a byte
- * in each direction, so the event loop has polled every socket.
+ * Resolves once this process has done everything that is due. For this, the function connects new sockets, and sends a
+ * byte in each direction. When these bytes have arrived, the event loop has polled every socket.
  */
 export async function settled(): Promise<void> {
   const server = net.createServer((socket) => socket.pipe(socket)).listen(0, '127.0.0.1');

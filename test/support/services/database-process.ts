@@ -11,9 +11,9 @@ interface DatabaseOptions {
   readonly account: Account;
   readonly folder: string;
   readonly env?: NodeJS.ProcessEnv;
-  /** The text on its standard error once it accepts clients. */
+  /** The text that appears on its standard error once it accepts clients. */
   readonly ready: string;
-  /** The signal that ends it after the tests if it still runs. */
+  /** The signal that ends it after the tests if it is still running. */
   readonly lastSignal: NodeJS.Signals;
 }
 

@@ -21,7 +21,7 @@ export interface RunOptions {
   readonly sideChannel?: boolean;
 }
 
-/** Runs a program to its end. It is killed at the end of the test. */
+/** Runs a program to its end. If it is still running at the end of the test, it is killed. */
 export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const { env, input, sideChannel = false } = options;
   const pipes = ['pipe' as const, 'pipe' as const, 'pipe' as const];
@@ -45,8 +45,8 @@ export function run(program: string, args: readonly string[], options: RunOption
 }
 
 /**
- * Returns a copy of one of LPRng's programs, in a separate folder. LPRng reads `/etc/lprng/lpd.conf`, which does not
- * exist here, and has no option for the path. So the copy contains a different path of the same length.
+ * Returns a copy of one of LPRng's programs, in a separate folder. LPRng reads `/etc/lprng/lpd.conf`, and has no option
+ * for a different path. That file does not exist here. So the copy contains a different path of the same length.
  */
 export async function lprng(program: string, spool?: string): Promise<string> {
   const compiledIn = '/etc/lprng/lpd.conf';
@@ -60,7 +60,7 @@ export async function lprng(program: string, spool?: string): Promise<string> {
     lockfile: join(spool ?? folder, 'lock'),
     unix_socket_path: join(spool ?? folder, 'socket'),
     server_user: 'daemon',
-    lpr_send_try: '1', // By default, it waits ten seconds and tries again.
+    lpr_send_try: '1', // By default, lpr waits ten seconds and tries again.
   };
   const text = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
   const path = join(folder, 'conf');

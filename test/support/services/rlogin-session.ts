@@ -93,7 +93,7 @@ export class Raw {
     this.received = recordStream(this.socket);
   }
 
-  /** Connects until the end of the test. */
+  /** Connects. The connection lasts until the end of the test. */
   static connect(port: number): Raw {
     const raw = new Raw(port);
     onTestFinished(() => void raw.socket.destroy());

@@ -8,7 +8,7 @@ import { PlainClient, PrintedQueue, root } from './printing.js';
 
 export const ok = '\x00';
 
-/** How long a server may take to notice an action of a client, if nothing shows that it has noticed. */
+/** How long a test waits for the server to notice an action of a client that the server does not answer. */
 export const patient = { timeout: 10_000 };
 
 /** One server for all the tests of a file, except tests that end their server. Each test has its own queue. */

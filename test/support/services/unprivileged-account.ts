@@ -9,7 +9,7 @@ export interface Account {
   readonly gid: number;
 }
 
-/** The ids of the user `name`, of `nobody` if `name` is missing, or of this process if it cannot change its user. */
+/** The ids of the user `name`, or of `nobody` if no such user exists. If this process is not root, its own ids. */
 export async function unprivileged(name: string): Promise<Account> {
   const uid = process.getuid?.() ?? 0;
   if (uid !== 0) return { uid, gid: process.getgid?.() ?? 0 };

@@ -32,7 +32,7 @@ export async function peerAt(place: Place, address: Address): Promise<Peer> {
   };
 }
 
-/** If a listener resets a connection right after accepting it, the peer may notice this while it still connects. */
+/** If a listener resets a connection right after accepting it, the peer may notice this while still connecting. */
 async function realPeer(address: Address): Promise<Peer> {
   const socket = rawSocket(address, true);
   onTestFinished(() => {

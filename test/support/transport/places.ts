@@ -12,7 +12,7 @@ export interface Place {
   readonly name: 'tcp' | 'unix' | 'memory' | 'tls' | 'tls-unix';
   /** An address without a listener. For TCP, it has port 0. */
   address(): Promise<AddressInput>;
-  /** The options that `listen` and `connect` need as well. */
+  /** The options that `listen` and `connect` need at this place. */
   readonly options: { readonly transport?: Transport; readonly tls?: typeof trust };
 }
 

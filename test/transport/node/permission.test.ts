@@ -41,7 +41,7 @@ async function ask(child: ChildProcess, address: unknown, dials = false): Promis
   return answer;
 }
 
-/** The paths that the process has open: of files in `folder`, and of the folder itself. */
+/** The paths of everything that the process has open in `folder`, including the folder itself. */
 function opened(child: ChildProcess, folder: string): string[] {
   const links = `/proc/${child.pid}/fd`;
   const target = (fd: string): string => {

@@ -2,9 +2,9 @@
  * **Purpose**: detects a TLS stream that ends with a FIN but without a close_notify. An attacker on the network can
  * forge such a FIN (T5). Node reports `'end'`, as for a complete stream.
  *
- * **How**: after a close_notify, libuv is still reading the socket below TLS. After a FIN, libuv has stopped. When Node
- * reports the end, in `push(null)`, the library calls `readStart` of `tlsSocket._handle._parent`. The return value of
- * `readStart` shows whether libuv was already reading.
+ * **How**: after a close_notify, libuv is still reading the socket below TLS. After a FIN, libuv has stopped reading.
+ * When Node reports the end, in `push(null)`, the library calls `readStart` of `tlsSocket._handle._parent`. The return
+ * value of `readStart` shows whether libuv was already reading.
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26).
  *

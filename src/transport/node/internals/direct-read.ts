@@ -2,8 +2,8 @@
  * **Purpose**: reads into the library's own memory. Node allocates 64 KiB for each chunk, and passes the chunk through
  * a stream. That takes more time than the library's own work.
  *
- * **How**: accepted sockets lack the option `onread` of `net.connect`. So this file does what that option does: it sets
- * the three properties of the socket whose keys are the symbols `kBuffer`, `kBufferCb` and `kBufferGen`, and calls
+ * **How**: accepted sockets lack the option `onread` of `net.connect`. So this file does what that option does. It sets
+ * three properties of the socket: their keys are the symbols `kBuffer`, `kBufferCb` and `kBufferGen`. It also calls
  * `socket._handle.useUserBuffer`.
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26).

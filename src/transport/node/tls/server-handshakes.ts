@@ -57,7 +57,8 @@ export class TlsAcceptor {
     // A client that sends a FIN during the handshake has given up, so Node may close the socket.
     raw.allowHalfOpen = false;
     raw.on('close', () => {
-      // If a TLS error has closed the socket, that error says more than this one, so let it be reported first.
+      // If a TLS error has closed the socket, the TLS error says more than this one. So let it be reported first, and
+      // report this one only in a later turn.
       setImmediate(() => this.take(raw)?.onError(handshakeError(new Error('the client has gone'))));
     });
     try {

@@ -36,8 +36,8 @@ export function listenInherited(server: net.Server, fd: number, backlog: number,
 /**
  * Returns the address of an inherited unix socket. Node does not report it, but Linux lists it in `/proc/net/unix`.
  *
- * @returns `undefined` on other systems, if the socket belongs to a different network namespace, or if its file is no
- * longer at its path
+ * @returns the address, or `undefined` if it cannot be found. It cannot be found on other systems, for a socket of a
+ * different network namespace, and for a socket whose file is no longer at its path
  */
 export function inheritedAddress(fd: number): UnixAddress | undefined {
   try {

@@ -30,9 +30,9 @@ export interface SocketFileOptions {
  *
  * @param address - the path; a relative path starts at the current working folder
  * @param listen - makes the server listen at a path. It returns a promise if the result is not known at once
- * @param signal - if it is aborted before the file is published, the work stops. If it is aborted later, the file is
- * removed, if it is still at the path (S8). Abort the signal before you close the server, because another server may
- * replace the file of a server that no longer listens
+ * @param signal - if it is aborted before the file is published, the work stops. If the signal is aborted later, and
+ * the file is still at the path, the file is removed (S8). Abort the signal before you close the server, because
+ * another server may replace the file of a server that no longer listens
  * @returns a promise that resolves when the file is published, and rejects if `signal` is aborted before that
  * @throws SocketError as a rejection, with the address: `EADDRINUSE`, `ERR_NOT_A_SOCKET`, or the system's error
  */

@@ -16,7 +16,7 @@ export interface State {
   /** The codes of the incidents. */
   readonly incidents: readonly string[];
   readonly descriptors: number;
-  /** How much of the time since the previous answer the event loop was busy, as a fraction. */
+  /** The fraction of the time since the previous answer during which the event loop was busy. */
   readonly busy: number;
 }
 

@@ -8,7 +8,7 @@ import { type Peer, peerAt } from '../../../support/sockets/peer.js';
 import { settled } from '../../../support/scheduling/event-loop.js';
 import { freshFolder, type Place, realPlaces, tcp, unix } from '../../../support/transport/places.js';
 
-/** The internals that the gate uses. */
+/** The internals of Node that the accept gate uses. */
 interface Handle {
   open?: ((fd: number) => number) | undefined;
   readStop?: (() => number) | undefined;
@@ -20,7 +20,7 @@ interface Inside {
 
 const inside = net as unknown as Inside;
 
-/** Replaces Node's internals for the gate, until the end of the test. */
+/** Replaces Node's function that creates the handle of a server, until the end of the test. */
 function stub(createHandle: Inside['_createServerHandle']): void {
   const original = inside._createServerHandle;
   inside._createServerHandle = createHandle;
@@ -180,9 +180,9 @@ it('S3: the accept gate leaves it to Node to report a missing folder', async () 
 });
 
 it.each<[string, net.ListenOptions]>([
-  ['a TCP address, in a separate turn', { host: '127.0.0.1', port: 0 }],
-  ['an abstract name, within the call', { path: '\0rxjs-sockets-denied' }],
-])('S3: the accept gate emits an error that Node throws while it creates the handle of %s', async (_what, where) => {
+  ['a TCP address (in a turn after the call of listen)', { host: '127.0.0.1', port: 0 }],
+  ['an abstract name (within the call of listen)', { path: '\0rxjs-sockets-denied' }],
+])('S3: if Node throws while it creates the handle of %s, the accept gate emits the error', async (_what, where) => {
   const denied = Object.assign(new Error('use --allow-net'), { code: 'ERR_ACCESS_DENIED' });
   stub(() => {
     throw denied;
@@ -195,7 +195,7 @@ it.each<[string, net.ListenOptions]>([
   expect(server.listening).toBe(false);
 });
 
-it('S3: the accept gate emits an error that Node throws when it listens, and closes the handle', async () => {
+it('S3: if Node throws when it listens, the accept gate emits the error and closes the handle', async () => {
   const denied = new Error('use --allow-net');
   stubHandles((handle) => {
     Object.assign(handle, {
@@ -231,7 +231,7 @@ it('S5: the accept gate works if the host is given by name', async () => {
   server.close();
 });
 
-it('S5: the accept gate leaves alone a handle that was passed to the server, as in node:cluster', async () => {
+it('S5: the accept gate does not change a handle that was passed to the server, as in node:cluster', async () => {
   const server = net.createServer();
   const gate = new AcceptGate(server);
   const worker = server as unknown as { _handle: unknown; _listen2(...args: unknown[]): void };

@@ -2,10 +2,10 @@ import type { TLSSocket } from 'node:tls';
 import { expect, it } from 'vitest';
 import { watchTlsEnd } from '../../../../src/transport/node/internals/close-notify.js';
 
-/** What libuv returns for a start of reading while it already reads. */
+/** What libuv returns if reading is started while it already reads. */
 const already = -114;
 
-/** A socket as `watchTlsEnd` sees it. Each start of reading below TLS returns the next of these codes. */
+/** A socket as `watchTlsEnd` sees it. Each start of reading below TLS returns the next code of `answers`. */
 function socketWith(answers: readonly number[], reading = true): TLSSocket & { starts: number } {
   const socket = {
     starts: 0,

@@ -39,7 +39,7 @@ describe("reading directly into the library's memory", () => {
     expect([memory.toString(), other.subarray(0, 3).toString()]).toEqual(['sixteen bytes it', 'ore']);
   });
 
-  it('C1: changes nothing if Node has already read bytes or works differently', async () => {
+  it('C1: changes nothing if Node has already read bytes, or if its internals have changed', async () => {
     const { socket, peer } = await accepted();
     const callback = (): true => true;
     socket.unshift(Buffer.from('early '));

@@ -41,7 +41,7 @@ interface Opened {
   readonly raw: net.Socket;
 }
 
-/** Opens a socket. With `keeps`, it reads into the library's memory. */
+/** Opens a socket. If `keeps` is given, the socket reads into the library's memory. */
 function open(socket: TransportSocket, raw: net.Socket, keeps?: boolean): Opened {
   const log: string[] = [];
   const events: BorrowingSocketEvents = {
@@ -110,7 +110,7 @@ describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
     peer.destroy();
   });
 
-  it.each([undefined, false, true])('T10: with keeps: %s, a handshake does not end a pause', async (keeps) => {
+  it.each([undefined, false, true])('T10: with keeps: %s, a handshake leaves a paused socket paused', async (keeps) => {
     for (const when of ['before', 'in the middle']) {
       const { socket, log, raw } = await dialled(place, keeps);
       const start = socket.startTls?.(asClient);
@@ -151,7 +151,7 @@ describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
 });
 
 describe.each(sides)("TLS on a socket that reads into the library's memory, $name", (side) => {
-  it('T10: works, whether the last bytes were read into a block or into a frame', async () => {
+  it('T10: works, whether the last plain-text bytes were read into a block or into a frame', async () => {
     const header = Buffer.alloc(4);
     header.writeUInt32BE(1_000_000);
     // Kept chunks are in separate blocks. The rest of a large frame is read directly into the frame.

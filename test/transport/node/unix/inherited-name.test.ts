@@ -19,7 +19,7 @@ const named = [
 ];
 
 describe('the list of unix sockets', () => {
-  it.each(named)('S16: contains the name %j', (name) => {
+  it.each(named)('S16: returns the name %j of a socket', (name) => {
     for (const text of [
       table(row(7, name)),
       table(row(17, '/a'), row(7, name), row(71)),

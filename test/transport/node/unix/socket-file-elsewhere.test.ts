@@ -17,7 +17,7 @@ import { listenerPid } from '../../../support/transport/node/unix/listener-proce
 vi.hoisted(() => Object.defineProperty(process, 'platform', { value: 'freebsd' }));
 
 describe('a socket file on a system other than Linux', () => {
-  it('S8: is taken over if it is stale, and removed at the end', async () => {
+  it('S8: is taken over if it is stale, and is removed when the server stops', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -50,7 +50,7 @@ describe('a socket file on a system other than Linux', () => {
     expect(await listenerPid(path)).toBe(process.pid);
   });
 
-  it("S8: is left in place if it has replaced the server's own file", async () => {
+  it('S8: if it was replaced by a plain file, the plain file is left in place', async () => {
     const path = join(await freshFolder(), 'socket');
     const stop = await started(path);
     writeFileSync(`${path}.new`, 'precious');
@@ -59,7 +59,7 @@ describe('a socket file on a system other than Linux', () => {
     expect(readFileSync(path, 'utf8')).toBe('precious');
   });
 
-  it('S8: has a path relative to the working directory at the start', async () => {
+  it('S8: if its path is relative, the path counts from the working directory at the subscription', async () => {
     const folder = await freshFolder();
     workIn(folder);
     const starting = started('socket');

@@ -9,7 +9,7 @@ import { makeStale, outcome, plainServer, started } from '../../../support/trans
 import { listenerPid } from '../../../support/transport/node/unix/listener-process.js';
 import { turns } from '../../../support/scheduling/event-loop.js';
 
-// Each hook acts as another process between two steps of the library. It runs once, with the paths of its step.
+// Each hook acts like another process, between two steps of the library. It runs once, with the path of its step.
 const hooks = vi.hoisted(() => ({
   beforeRename: undefined as ((path: string) => void) | undefined,
   beforeLink: undefined as ((path: string) => void) | undefined,
@@ -161,7 +161,7 @@ describe('a server in a folder that other users can write to', () => {
 it('S1: a server that is unsubscribed after the removal of the stale file leaves no file', async () => {
   const subscription = listen({ path }).subscribe();
   const asked = new Promise<void>((resolve) => {
-    // The first call checks the library's new folder.
+    // The first call of `statSync` checks the library's new folder.
     hooks.beforeLock = () => {
       hooks.beforeLock = () => {
         rmSync(path);
@@ -176,7 +176,7 @@ it('S1: a server that is unsubscribed after the removal of the stale file leaves
   expect(readdirSync(folder)).toEqual([]);
 });
 
-it('S8: without /proc, a server binds and removes the path itself', async () => {
+it('S8: without /proc, a server binds the given path directly, and removes its file', async () => {
   hooks.hasProc = false;
   const stop = await started(path);
   expect(readdirSync(folder)).toEqual(['socket']);

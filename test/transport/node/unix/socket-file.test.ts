@@ -74,7 +74,7 @@ describe('the path of a unix server', () => {
 });
 
 describe('the folder of a socket file', () => {
-  it('S3: gives ENOENT with its name if it is missing', async () => {
+  it('S3: if it is missing, gives ENOENT, and the error names the folder', async () => {
     const folder = await freshFolder();
     for (const path of [
       join(folder, 'missing/socket'),
@@ -171,7 +171,7 @@ describe('a server at a path without a file', () => {
     await worksAt(path);
   });
 
-  it('S8: listens before a server that is subscribed to later in the same turn', async () => {
+  it('S8: wins against a server that is subscribed to later in the same turn', async () => {
     const path = join(await freshFolder(), 'socket');
     expect(await Promise.all([outcome(path), outcome(path)])).toEqual(['ok', 'EADDRINUSE']);
   });
@@ -248,8 +248,8 @@ describe('a server whose start is given up or fails', () => {
   });
 });
 
-describe.skipIf(!isLinux)('a server without free descriptors', () => {
-  it('S3: fails with EMFILE and leaves nothing behind, but listens with enough descriptors', async () => {
+describe.skipIf(!isLinux)('a server with few free descriptors', () => {
+  it('S3: fails with EMFILE and leaves nothing behind if they are too few, and listens otherwise', async () => {
     const folder = await freshFolder();
     const outcomes = await outcomesWithFew(join(folder, 'socket'));
     expect(outcomes).toEqual([...Array<string>(3).fill('EMFILE'), ...Array<string>(3).fill('ok')]);
@@ -281,7 +281,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
     expect(await result).toBe('EADDRINUSE');
   });
 
-  it('S8: delays a start, but does not prevent it, if it is never released', async () => {
+  it('S8: even if it is never released, only delays the start of a server', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -361,7 +361,7 @@ describe('the options of a socket file', () => {
   });
 });
 
-/** Checks that a server at the path can be reached and removes its file, with and without a stale file. */
+/** Checks that a server at the path can be reached and removes its file, whether or not a stale file was there. */
 async function worksAt(path: string): Promise<void> {
   for (const isStale of [false, true]) {
     if (isStale) await makeStale(path);
@@ -385,7 +385,7 @@ async function failure(path: string): Promise<SocketError> {
   );
 }
 
-/** Takes the lock of a path, like another process that starts there. */
+/** Takes the lock of a path, as another process does when it starts a server there. */
 async function lockOf(folder: string, name: string): Promise<Unlock> {
   const { dev, ino } = statSync(folder, { bigint: true });
   const unlock = await tryLock(`${dev}:${ino}/${name}`);

@@ -1,5 +1,6 @@
 // node intruder.mjs <folder> <uid>: a process of another user that watches a folder as fast as it can, and tries to
-// connect to each file in it. It answers { see: path } once it has seen that file, and {} with all its findings so far.
+// connect to each file in it. It answers the message { see: path } once it has seen that file, and the message {} with
+// all its findings so far.
 import { lstatSync, readdirSync } from 'node:fs';
 import net from 'node:net';
 

@@ -6,7 +6,7 @@ import { listen, type ListenOptions, type SocketError } from 'rxjs-sockets';
 import { onTestFinished } from 'vitest';
 import { freshFolder } from '../../places.js';
 
-/** Starts a server in this process, and returns a function that stops it. It also stops at the end of the test. */
+/** Starts a server in this process. Returns a function that stops it. The end of the test also stops the server. */
 export async function started(path: string, options: ListenOptions = {}): Promise<() => void> {
   const server = listen({ path }, options);
   return new Promise((resolve, reject) => {
@@ -18,7 +18,7 @@ export async function started(path: string, options: ListenOptions = {}): Promis
   });
 }
 
-/** Starts a server in this process until the end of the test. Returns `'ok'`, or the code of its error. */
+/** Runs a server in this process until the end of the test. Returns `'ok'` if it listens, or the code of its error. */
 export async function outcome(path: string, options: ListenOptions = {}): Promise<string> {
   return started(path, options).then(
     () => 'ok',
