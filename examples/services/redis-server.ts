@@ -60,7 +60,7 @@ function answers(service: Service, connection: Connection<Request, Value>): Flow
   );
 }
 
-/** After a bad request the server cannot tell where the next one begins, so it sends an error and ends the connection. */
+/** After a bad request, the server cannot tell where the next one begins. It sends an error and ends the connection. */
 function refusal(error: unknown): Value[] {
   if (error instanceof SocketError && /^ERR_FRAME_(INVALID|TOO_LONG)$/.test(error.code)) {
     return [new ErrorReply(`ERR Protocol error: ${error.message}`)];
