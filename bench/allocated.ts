@@ -5,12 +5,15 @@ import type { Workshop } from './library.js';
 
 /**
  * The work of a server for each message. `receive` reads a line, `send` sends a line, `lines` echoes a line through
- * `map`, `broadcast` sends a line to ten members, and `bytes` echoes a chunk, with one chunk in flight. `idle` is for
- * measuring an idle connection instead of a message.
+ * `map`, `broadcast` sends a line to ten members, and `bytes` echoes a chunk, with one chunk in flight. With `idle`,
+ * the benchmark measures an idle connection instead of a message.
  */
 export type Work = 'receive' | 'send' | 'lines' | 'broadcast' | 'bytes' | 'idle';
 
-/** Counts of allocations: all objects, objects that neither Node nor V8 made, all bytes, and objects by function. */
+/**
+ * The counts of allocations: all objects (`objects`), the objects that neither Node nor V8 made (`own`), all bytes
+ * (`bytes`), and the objects that each function made (`places`).
+ */
 export interface Allocated {
   readonly objects: number;
   readonly own: number;
@@ -28,7 +31,10 @@ export class CountingServer {
   private missing = 0;
   private arrived: (() => void) | undefined;
 
-  /** Starts a server with bench/inside/allocation-<library>.js. It listens at `path`, or else on any TCP port. */
+  /**
+   * Starts a server with bench/inside/allocation-<library>.js. The server listens at `path`, or, without `path`, on any
+   * TCP port.
+   */
   static async start(
     { inside }: Workshop,
     library: 'rxjs-sockets' | 'plain',
@@ -87,7 +93,7 @@ export class CountingServer {
         await this.exchange(Buffer.concat([lines, Buffer.from('end\n')]), 'ok\n'.length);
         break;
       case 'send':
-        // One byte asks for 1,000 lines.
+        // One byte from the client asks the server for 1,000 lines.
         await this.exchange(Buffer.alloc(count / 1_000, '.'), lines.length);
         break;
       case 'lines':
@@ -134,7 +140,10 @@ export class CountingServer {
   }
 }
 
-/** Returns the allocations per additional message. Allocations that do not depend on the messages do not count. */
+/**
+ * Returns the allocations per additional message, from two measurements. Allocations whose number does not depend on
+ * the number of messages do not count.
+ */
 export function slope(less: Allocated, more: Allocated, messages: number): Allocated {
   const names = Object.keys(more.places);
   const each = (name: string): number => ((more.places[name] ?? 0) - (less.places[name] ?? 0)) / messages;

@@ -1,7 +1,8 @@
 // Measures the allocations per message, and the heap per idle connection, for this library and for plain `node:net`.
 // Prints a table:
 //   npm run bench:allocation
-// It takes about a minute. test/bench/allocation.long.test.ts counts objects in the same way, and limits their number.
+// The measurement takes about a minute. test/bench/allocation.long.test.ts counts objects in the same way, and limits
+// the number of objects.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +16,7 @@ const works: readonly (readonly [Work, string, number])[] = [
   ['broadcast', 'line sent to 10 members', 1_000],
   ['bytes', 'echoed chunk, one in flight', 1_000],
 ];
-/** The number of warm-up runs. After these, the JIT compiler has finished. */
+/** The number of warm-up runs. After these runs, the JIT compiler has finished. */
 const warm = 10;
 const idle = 1_000;
 

@@ -14,9 +14,9 @@ export interface Workshop {
 }
 
 /**
- * Builds the library, as users install it, into a new folder. So the benchmark measures the current src, and a later
- * build does not affect it. If a server ran the sources instead, its process would have more than 8 MB of heap, and V8
- * would mark the heap at each bulk read.
+ * Builds the library into a new folder, in the form in which users install the library. So the benchmark measures the
+ * current src, and a later build does not affect the benchmark. If a server ran the sources instead of the build, its
+ * process would have more than 8 MB of heap, and V8 would mark the heap at each bulk read.
  */
 export async function buildWorkshop(): Promise<Workshop> {
   // The folder is inside the project, so that the servers can import the project's dependencies.
@@ -29,7 +29,7 @@ export async function buildWorkshop(): Promise<Workshop> {
   await promisify(execFile)(process.execPath, [join(root, 'scripts/bundle.js'), join(library, 'dist')]);
   for (const part of ['servers', 'inside'])
     await cp(join(root, 'bench', part), join(folder, part), { recursive: true });
-  // Without this file, an import of `rxjs-sockets` would load the project's own dist instead of this build.
+  // Without this package.json, an import of `rxjs-sockets` would load the project's own dist instead of this build.
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
   return {
     folder,

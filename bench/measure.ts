@@ -6,11 +6,13 @@ import type { Workshop } from './library.js';
 interface Measured {
   /** The measured figure, not yet divided by `Row.scale`. */
   readonly figure: Spread;
-  /** The figure, divided by the figure of `plain` in the same round. */
+  /** The figure, divided by the figure of the server `plain` in the same round. */
   readonly ratio?: Spread;
-  /** The server's processor time per unit of work, divided by the time of `plain` in the same round. */
+  /** The server's processor time per unit of work, divided by the time of the server `plain` in the same round. */
   readonly cpu?: Spread;
-  /** For each server in `Row.against`: the figure, divided by that server's figure in the same round. */
+  /**
+   * For each server in `Row.against`: the figure of this library, divided by that server's figure in the same round.
+   */
   readonly against?: Readonly<Record<string, Spread>>;
 }
 
@@ -39,7 +41,7 @@ interface Sample {
   readonly cpu?: number;
 }
 
-/** For each server the samples of all rounds, or the reason for its failure. */
+/** For each server: the samples of all rounds, or, if the server failed, the reason for the failure. */
 type Samples = Map<string, Sample[] | Failed>;
 
 /** Measures one row over one transport. Each round measures all servers, in the reverse order of the round before. */
@@ -55,7 +57,7 @@ export async function measure(
   const awake = row.awake === true ? await Awake.start(tools.native) : undefined;
   const running = new Map<string, ServerProcess>();
   try {
-    // Round 0 is a warm-up. Servers that start anew in each round need none.
+    // Round 0 is a warm-up. Servers that start anew in each round need no warm-up.
     for (let round = row.kind === 'idle' ? 1 : 0; round <= settings.rounds; round++) {
       for (const name of round % 2 === 0 ? servers : servers.toReversed()) {
         const list = samples.get(name)!;
@@ -79,7 +81,7 @@ export async function measure(
 let started = 0;
 
 export function startServer(name: string, kind: string, transport: Transport, tools: Tools): Promise<ServerProcess> {
-  // Each server gets a new path, because a stopped plain server leaves its socket file.
+  // Each server gets a new path, because the server `plain` does not remove its socket file when it is stopped.
   const path = `${tools.sockets}/${started++}`;
   const program = name === 'limit' ? tools.native.limit : tools.workshop.server(name);
   return ServerProcess.start(program, kind, transport === 'tcp' ? 'tcp' : `unix:${path}`);
@@ -115,7 +117,8 @@ const idleMemory: Measure = async (_row, name, start, running, { connections }, 
   running.set(name, server);
   const clients: IdleClients[] = [];
   try {
-    // Open some connections before the measurement, so that it excludes one-time costs of the first connections.
+    // Some connections are opened before the measurement, so that the measurement excludes the one-time costs of the
+    // first connections.
     clients.push(await IdleClients.open(native, server.address, 100));
     const before = await server.memory();
     clients.push(await IdleClients.open(native, server.address, connections));

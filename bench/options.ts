@@ -5,7 +5,10 @@ import { type Row, rows, servers, type Transport, transports } from './rows.js';
 
 interface Common {
   readonly transports: readonly Transport[];
-  /** Whether the run measures everything. By default, only such a run writes to `bench/results.json`. */
+  /**
+   * Whether the run measures everything. Without the option `out`, only a run that measures everything writes to
+   * `bench/results.json`.
+   */
   readonly whole: boolean;
   readonly out: string | undefined;
 }
@@ -95,7 +98,7 @@ class Given {
     return value;
   }
 
-  /** Returns the items that `name=one,other` selects. Without a selection, returns `usual`. */
+  /** Returns the items that the argument `name=one,other` selects. If that argument is missing, returns `usual`. */
   choose<T>(name: string, all: ReadonlyMap<string, T>, usual: readonly T[] = [...all.values()]): readonly T[] {
     const chosen = this.values.get(name)?.split(',');
     if (chosen === undefined) return usual;

@@ -19,7 +19,10 @@ const left = 150;
 const room = width - left - 70;
 const bar = 14;
 
-/** Draws a bar for each server in each row. A bar's length shows the ratio to plain, on a logarithmic axis. */
+/**
+ * Draws a bar for each server in each row. The length of a bar shows the server's ratio to the server `plain`, on a
+ * logarithmic axis.
+ */
 export function bars(title: string, rows: readonly Found[]): string {
   const ratios = rows.flatMap(({ servers }) => Object.values(servers).flatMap((each) => ratio(each) ?? []));
   const low = Math.log10(Math.min(0.5, ...ratios));

@@ -1,8 +1,8 @@
 import { aim, digits, type Found, range, rowOf, targetsOf } from './results.js';
 
 /**
- * Prints the targets of a row. For each server, prints the median, the ratio to plain with minimum and maximum, and the
- * ratio of processor times.
+ * Prints the targets of a row. For each server, prints the median, the ratio to the server `plain` with the minimum and
+ * the maximum of that ratio, and the ratio of processor times.
  */
 export function printFound(one: Found): void {
   const { title, scale } = rowOf(one);

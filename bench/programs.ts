@@ -18,7 +18,10 @@ export interface Native {
   readonly awake: string;
 }
 
-/** Compiles the C programs into `folder`. If that is not possible, prints the reason and returns undefined. */
+/**
+ * Compiles the C programs into `folder`. If there is no C compiler, or if the system is not Linux, prints the reason
+ * and returns undefined.
+ */
 export async function compile(folder: string): Promise<Native | undefined> {
   const compiler = process.env['CC'] ?? 'cc';
   const native: Native = { load: `${folder}/load`, limit: `${folder}/limit`, awake: `${folder}/awake` };
@@ -47,7 +50,8 @@ class Talker {
   constructor(command: string, args: readonly string[] = []) {
     const env = { ...process.env, NODE_OPTIONS: '' };
     this.child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
-    // A write fails if the program has ended. The error is ignored here, because `answer` then throws an error.
+    // If the program has ended, a write fails. This handler ignores the error of the write, because `answer` then
+    // throws an error.
     this.child.stdin!.on('error', () => undefined);
     this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }
@@ -80,7 +84,10 @@ export class ServerProcess extends Talker {
   address = '';
   private answers = true;
 
-  /** Starts a server, which is a module or a C program, for work of `kind`. `where` is `tcp` or `unix:<path>`. */
+  /**
+   * Starts a server for work of the kind `kind`. `program` is a JavaScript module or a C program, and `where` is `tcp`
+   * or `unix:<path>`.
+   */
   static async start(program: string, kind: string, where: string): Promise<ServerProcess> {
     const server = program.endsWith('.js')
       ? new ServerProcess(process.execPath, [program, kind, where])
@@ -90,14 +97,15 @@ export class ServerProcess extends Talker {
     return server;
   }
 
-  /** Returns the resident memory after a garbage collection, in bytes. */
+  /** Returns the server's resident memory after a garbage collection, in bytes. */
   async memory(): Promise<number> {
     return Number((await this.ask('memory'))['rss']);
   }
 
-  /** Returns the processor time so far, in microseconds. */
+  /** Returns the processor time that the server has used so far, in microseconds. */
   async cpu(): Promise<number> {
-    // The C server answers no questions. It has only one thread, whose time the system reports.
+    // The C server answers no questions. The C server has only one thread, and the system reports the time of that
+    // thread.
     if (!this.answers) return Number((await readFile(`/proc/${this.child.pid}/schedstat`, 'utf8')).split(' ')[0]) / 1e3;
     const { user, system } = await this.ask('cpu');
     return Number(user) + Number(system);
@@ -125,7 +133,7 @@ export class Exchange extends Talker {
     return exchange;
   }
 
-  /** Makes the server echo this many messages on each connection, or send this many to all members. */
+  /** Makes the server echo `messages` messages on each connection, or send `messages` messages to all members. */
   async run(messages: number): Promise<void> {
     await this.ask(String(messages));
   }
@@ -141,7 +149,7 @@ export class Awake extends Talker {
 
 export type Answer = Readonly<Record<string, number>>;
 
-/** Runs the load generator once for `seconds`. */
+/** Runs the load generator once, for `seconds` seconds, and returns its answer. */
 export async function load(native: Native, address: string, args: readonly string[], seconds: number): Promise<Answer> {
   const [mode = '', ...options] = args;
   const timeout = patience + 2_000 * seconds;

@@ -1,7 +1,7 @@
 // Measures the cost of pulling messages from a Flow, in nanoseconds of processor time per message, and prints a table:
 //   npm run bench:pull
-// One process measures one way to pull at a time, over an in-memory connection. Each round reverses the order of the
-// ways.
+// One process measures all ways to pull, one after another, over in-memory connections. Each round reverses the
+// order of the ways.
 import { rm } from 'node:fs/promises';
 import { pullTimes } from './pulled.js';
 import { buildWorkshop } from './library.js';

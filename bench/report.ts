@@ -28,7 +28,10 @@ const [file = join(root, 'bench/results.json'), folder = join(root, 'docs')] = p
 const page = join(folder, 'performance.md');
 const titles = { tcp: 'TCP', unix: 'Unix sockets' } as const;
 
-/** Formats a server's ratio to plain. For plain itself, and if there is no ratio, formats the figure. */
+/**
+ * Formats a server's ratio to the server `plain`. For `plain` itself, and for a server without a ratio, formats the
+ * figure.
+ */
 function cell(found: Found, name: string): string {
   const measured = found.servers[name];
   if (measured === undefined) return '';
@@ -49,7 +52,9 @@ function againstPlain(rows: readonly Found[]): string {
   return table(['work', 'target', 'reached', ...present], body);
 }
 
-/** Makes the table of targets against servers other than plain. Returns no table if the rows have no such target. */
+/**
+ * Makes the table of our targets against servers other than `plain`. If the rows have no such target, returns no table.
+ */
 function againstOthers(rows: readonly Found[]): string[] {
   const body = rows.flatMap((row) =>
     targetsOf(row)

@@ -44,7 +44,10 @@ export interface Found {
   readonly unit: string;
   readonly better: Row['better'];
   readonly target: number;
-  /** Our targets against servers other than plain: for each server, the minimum of our ratio to it. */
+  /**
+   * Our targets against servers other than `plain`: for each server, the minimum of the ratio of our figure to that
+   * server's figure.
+   */
   readonly against?: Readonly<Record<string, number>>;
   readonly servers: Results;
 }
@@ -81,18 +84,24 @@ export function rowOf({ id }: Found): Row {
   return row;
 }
 
-/** A target for our ratio to a server: the minimum, or the maximum if less is better. */
+/**
+ * A target for the ratio of our figure to a server's figure: the minimum ratio, or, if less is better, the maximum
+ * ratio.
+ */
 export interface Target {
   readonly to: string;
   readonly target: number;
   readonly better: Row['better'];
   /** The measured ratio. Undefined if one of the two servers was not measured, or failed. */
   readonly ratio: Spread | undefined;
-  /** False if our server failed. Undefined if there is no ratio for a different reason. */
+  /**
+   * Whether the ratio reaches the target. False if the server of this library failed. Undefined if there is no ratio
+   * for a different reason.
+   */
   readonly reached: boolean | undefined;
 }
 
-/** Returns the targets of a row. The target against plain comes first. */
+/** Returns the targets of a row. The target against the server `plain` comes first. */
 export function targetsOf({ better, target, against = {}, servers }: Found): Target[] {
   const ours = servers['rxjs-sockets'];
   const aims = [['plain', target] as const, ...Object.entries(against)];
@@ -106,12 +115,14 @@ export function targetsOf({ better, target, against = {}, servers }: Found): Tar
   });
 }
 
-/** Formats a number with two decimals, from 10 on with one, and from 100 on with none. */
+/**
+ * Formats a number with two decimals. A number from 10 on has one decimal, and a number from 100 on has no decimals.
+ */
 export function digits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-/** Formats a ratio as `12.3 (11.8 to 13.0)`. */
+/** Formats a ratio as the median, the minimum and the maximum: `12.3 (11.8 to 13.0)`. */
 export function range({ median, least, greatest }: Spread): string {
   return `${digits(median)} (${digits(least)} to ${digits(greatest)})`;
 }

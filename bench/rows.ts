@@ -16,11 +16,17 @@ export interface Row {
   readonly scale: number;
   readonly better: 'more' | 'less';
   readonly servers: readonly string[];
-  /** The target for our ratio to plain: the minimum, or the maximum if less is better. */
+  /**
+   * The target for the ratio of our figure to the figure of the server `plain`: the minimum ratio, or, if less is
+   * better, the maximum ratio.
+   */
   readonly target: Readonly<Record<Transport, number>>;
-  /** Our targets against servers other than plain: for each server, the minimum of our ratio to it. */
+  /**
+   * Our targets against servers other than `plain`: for each server, the minimum of the ratio of our figure to that
+   * server's figure.
+   */
   readonly against?: Readonly<Record<string, number>>;
-  /** Whether to keep the cores awake. Waking a core takes longer than any server takes to answer. */
+  /** Whether to keep the processor cores awake. Waking a core takes longer than any server takes to answer. */
   readonly awake?: boolean;
 }
 

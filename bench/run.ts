@@ -67,12 +67,12 @@ async function growth({ series, transports, settings }: GrowthOptions, tools: To
   return { growth: { ...occasion(), settings, series: all } };
 }
 
-/** Makes the command fail if a server failed. A missed target is no failure. */
+/** Makes the command fail if a server failed. A missed target does not make the command fail. */
 function noteFailures({ servers }: Found | FoundGrowth): void {
   if (Object.values(servers).some((measured) => 'failed' in measured)) process.exitCode = 1;
 }
 
-/** Writes the new results into the file, and keeps the file's other results. */
+/** Writes the new results into the file. Results of the other kind (all rows, or growth) stay in the file. */
 async function write(report: Report): Promise<void> {
   const before = await readFile(file, 'utf8').catch(() => '{}');
   await mkdir(dirname(file), { recursive: true });

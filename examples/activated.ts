@@ -4,7 +4,8 @@
  *
  *     systemd-socket-activate -l 7000 npx tsx --conditions=rxjs-sockets-source examples/activated.ts
  *
- * Without systemd, the server listens at the address in its argument, or at tcp://localhost:7000.
+ * Without systemd, the server listens at the address in the argument, or, without an argument, at
+ * tcp://localhost:7000.
  */
 import { map } from 'rxjs';
 import { type AddressInput, formatAddress, listen, serve } from 'rxjs-sockets';

@@ -1,6 +1,6 @@
 /**
- * A chat: one room, with members over TCP and over a unix socket. A member that does not read is disconnected, and
- * never delays the other members.
+ * A chat: one room, with members over TCP and over a unix socket. If a member does not read, the server disconnects
+ * that member, without a delay for the other members.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/chat.ts
  *         runs a demonstration
@@ -41,7 +41,7 @@ class Guest {
     this.heard = this.data[Symbol.asyncIterator]();
   }
 
-  /** Joins, and waits until the room has announced this member. */
+  /** Connects a guest, and joins the room as `name`. Resolves when the room has announced the guest. */
   static async join(name: string, address: Address): Promise<Guest> {
     const guest = new Guest(address);
     await guest.hear();
@@ -60,7 +60,7 @@ class Guest {
   }
 }
 
-/** Prints the lines that bob receives while others join, talk, stop reading, and leave. */
+/** Prints the lines that bob receives while other members join, talk, stop reading, and leave. */
 async function show(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'chat-'));
   const servers = serve([{ port: 0 }, { path: join(folder, 'socket') }]);

@@ -1,5 +1,5 @@
 /**
- * An echo server: it sends every line back, at the client's pace.
+ * An echo server: it sends every line back to the client, as fast as the client reads.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/echo.ts                       runs a demonstration
  *     npx tsx --conditions=rxjs-sockets-source examples/echo.ts tcp://localhost:7000  serves until Ctrl-C
@@ -30,7 +30,7 @@ if (where === undefined) {
   const client = connect(address, { codec: lines() });
   client.data.next('one');
   client.data.next('two');
-  client.data.complete(); // ends the sending side; the echo still arrives
+  client.data.complete(); // ends the client's sending side; the echo still arrives at the client
   for await (const line of client.data) console.log(`echo: ${line}`);
   // #endregion
   await server.shutdown();

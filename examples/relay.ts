@@ -5,7 +5,7 @@
  *     npx tsx --conditions=rxjs-sockets-source examples/relay.ts
  *         runs a demonstration
  *     npx tsx --conditions=rxjs-sockets-source examples/relay.ts tcp://localhost:7001 unix:/run/app.sock
- *         relays the first address to the second until Ctrl-C
+ *         listens at the first address, and connects each client to the second address, until Ctrl-C
  */
 import { firstValueFrom, map, toArray } from 'rxjs';
 import { type AddressInput, connect, formatAddress, listen, relay, type Server } from 'rxjs-sockets';
@@ -19,7 +19,7 @@ function startProxy(from: AddressInput, to: AddressInput): Server {
   return proxy;
 }
 
-/** Reports that one side has failed. By then, the relay has aborted the other side. */
+/** Reports that one side of a relay has failed. At this time, `relay` has already aborted the other side. */
 function report(error: unknown): void {
   console.error(String(error));
 }
@@ -37,7 +37,7 @@ if (from !== undefined && to !== undefined) {
   await show();
 }
 
-/** Demonstrates half-close: the service answers only after the client has ended its own direction. */
+/** Demonstrates half-close: the service answers only after the client has ended the direction to the service. */
 async function show(): Promise<void> {
   const service = listen({ port: 0 }, { codec: lines() });
   service.subscribe(({ data }) => data.pipe(toArray(), map(sorted)).subscribe(data));

@@ -1,6 +1,6 @@
 /**
  * A producer that could send gigabytes per second, and a consumer that needs a millisecond for each message. The
- * producer has to wait, so little is buffered.
+ * producer has to wait for the consumer, so little data is buffered.
  *
  *     npx tsx --conditions=rxjs-sockets-source examples/slow-consumer.ts
  */

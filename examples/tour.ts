@@ -1,7 +1,7 @@
 /**
  * A tour of the library, on real sockets: `npm start`.
  *
- * If one of its claims does not hold, the exit status is not 0.
+ * If a claim of the tour does not hold, the exit status of the program is not 0.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -26,5 +26,5 @@ try {
   await rm(folder, { recursive: true });
 }
 checks.summarize();
-// A failed part may have left sockets open, which would keep the process alive.
+// A failed part of the tour may have left sockets open, and an open socket would keep the process alive.
 if (!checks.passed) process.exit(1);

@@ -24,14 +24,15 @@ export interface PullOptions {
 }
 
 /**
- * Makes an iterable for ix from a Flow. The Flow emits one value each time ix requests one, and is held otherwise.
+ * Makes an iterable for ix from a Flow. Each time ix requests a value, the Flow emits one value. While ix requests
+ * none, the Flow is held.
  *
- * Leaving the loop unsubscribes. The Flow keeps the values that the loop has not taken.
+ * Leaving the loop unsubscribes from the Flow, which keeps the values that the loop has not taken.
  *
  * @typeParam T - the type of the Flow's values
  * @param flow - the Flow. Each iteration is a subscription of its own
  * @returns an `AsyncIterableX` over `flow[Symbol.asyncIterator]()`
- * @throws the error of the Flow: `next()` rejects with it
+ * @throws the error of the Flow: if the Flow fails, `next()` rejects with the Flow's error
  * @example
  * ```ts
  * import { map } from 'ix/asynciterable/operators';
@@ -43,11 +44,11 @@ export interface PullOptions {
  */
 export function pull<T>(flow: Flow<T>): AsyncIterableX<T>;
 /**
- * Turns a Flow into an ix iterable of arrays. The Flow is held until ix requests an array. The array contains the
- * values that have arrived, at most `batch`. If none has arrived, `next()` waits for one. With many values, arrays are
- * several times as fast as single values.
+ * Turns a Flow into an ix iterable of arrays. The Flow is held until ix requests an array. Each array contains the
+ * values that have arrived, but at most `batch` values. If no value has arrived, `next()` waits for one value. If many
+ * values arrive, a loop over arrays is several times as fast as a loop over single values.
  *
- * Leaving the loop unsubscribes. The Flow keeps the values that are not yet in an array.
+ * Leaving the loop unsubscribes from the Flow, which keeps the values that are not yet in an array.
  *
  * @typeParam T - the type of the Flow's values
  * @param flow - the Flow. Each iteration is a subscription of its own

@@ -1,6 +1,9 @@
 import { type Spread, spread } from '../statistics.js';
 
-/** The server's processor time for a task with `n` items (one point), in microseconds. Each round has one figure. */
+/**
+ * The processor time of a server for a task with `n` items, in microseconds. `costs` has one time for each round. A
+ * pair of `n` and `costs` is called a point.
+ */
 export interface Costs {
   readonly n: number;
   readonly costs: readonly number[];
@@ -10,14 +13,17 @@ export interface Costs {
 export interface Step {
   readonly from: number;
   readonly to: number;
-  /** The ratio of the costs, divided by the ratio of the sizes. Linear growth is 1, and less is better. */
+  /**
+   * The ratio of the costs of the two points, divided by the ratio of their sizes. Linear growth is 1, and less is
+   * better.
+   */
   readonly growth: Spread;
 }
 
 /** The maximum growth: ten times the connections, messages or bytes may cost twelve times as much. */
 const allowed = 1.2;
 
-/** Compares each point with the largest point that is at most a tenth of it, round by round. */
+/** Compares each point, round by round, with the largest point that has at most a tenth of the items. */
 export function stepsOf(points: readonly Costs[]): Step[] {
   return points.flatMap(({ n, costs }) => {
     const base = points.filter((point) => point.n > 0 && point.n * 10 <= n).sort((a, b) => b.n - a.n)[0];
@@ -33,8 +39,9 @@ export interface Other {
 }
 
 /**
- * Judges by the median whether our step is linear. If the cost of a simpler server also grows too much, and our cost
- * grows little more, the verdict names that server, because the cause then lies below both servers.
+ * Judges by the median whether the cost of this library grows linearly in a step. If the cost of a simpler server also
+ * grows too much, and the cost of this library grows little more, the verdict names the simpler server. The cause then
+ * lies in a layer below both servers.
  */
 export function judge(ours: Step, others: readonly Other[]): string {
   if (ours.growth.median <= allowed) return 'yes';

@@ -7,7 +7,7 @@ import type { Load, Series } from './series.js';
 
 export interface GrowthSettings {
   readonly rounds: number;
-  /** The share of the usual amount of work; 1 is all of it. */
+  /** The share of the usual amount of work; 1 is all of the usual work. */
   readonly share: number;
   readonly most: number;
 }
@@ -26,12 +26,16 @@ export interface FoundGrowth {
 
 export const ours = 'rxjs-sockets';
 
-/** Simpler servers for the same work. If they show the same growth, this library is not the cause. */
+/**
+ * Simpler servers that do the same work. If the cost of a simpler server grows as much, this library is not the cause
+ * of the growth.
+ */
 export const beside: Readonly<Record<string, string>> = { tuned: 'node:net', limit: 'C' };
 
 /**
- * Measures all points with all servers in each round, and reverses the order after each round. Each measurement gets a
- * new server, because the memory layout of a server is random, and strongly affects the time of a large task.
+ * Measures all points with all servers in each round, and reverses the order after each round. Each measurement starts
+ * a new server process, because the memory layout of a process is random, and strongly affects the time of a large
+ * task.
  */
 export async function measureGrowth(
   { id, points, beside: compared, kind, load }: Series,
@@ -68,11 +72,11 @@ export async function measureGrowth(
   };
 }
 
-/** Measures the processor time for the task in a warm server, in microseconds, and stops the server. */
+/** Measures the processor time that a warm server needs for the task, in microseconds. Then stops the server. */
 async function costOf(server: ServerProcess, native: Native, { mode, args, times }: Load): Promise<number> {
   let exchange: Exchange | undefined;
   try {
-    // These connections stay open, so that only the messages count.
+    // These connections stay open during the measurement, so that only the messages count.
     if (mode !== 'burst') exchange = await Exchange.open(native, mode, server.address, args);
     const work = (): Promise<void> => exchange?.run(times) ?? once(native, mode, server.address, args);
     await work();

@@ -7,8 +7,8 @@ const width = 760;
 const panel = { width: 370, height: 210, left: 58, right: 20, top: 34, bottom: 34 };
 
 /**
- * Draws a panel for each series, with the cost of one item. If the total cost is linear, the line is level. If the line
- * rises, the total cost grows faster.
+ * Draws a panel for each series, with the cost of one item. If the total cost grows linearly, the line is level. If the
+ * total cost grows faster, the line rises.
  */
 export function curves(title: string, all: readonly FoundGrowth[]): string {
   const parts = [
@@ -31,7 +31,7 @@ interface Curve {
 
 function plot(found: FoundGrowth): string[] {
   const { title, of, points } = seriesOf(found);
-  // A series that starts at 0 has a fixed cost. So its panel shows the total cost, on linear axes.
+  // A series that starts at 0 items has a cost even without items. So its panel shows the total cost, on linear axes.
   const plain = points.includes(0);
   const curves: Curve[] = Object.entries(found.servers).flatMap(([name, grown]) =>
     'failed' in grown

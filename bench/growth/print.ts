@@ -21,7 +21,10 @@ export function stepsBeside(found: FoundGrowth, { to }: Step): Other[] {
   );
 }
 
-/** Returns the steepest step for which only this library is to blame. If there is none, returns the steepest step. */
+/**
+ * Returns the steepest step for which only this library is to blame. If there is no such step, returns the steepest
+ * step of this library.
+ */
 export function decisive(found: FoundGrowth): Step | undefined {
   const steps = stepsOfServer(found, ours);
   const guilty = steps.filter((step) => judge(step, stepsBeside(found, step)) === 'no');

@@ -50,7 +50,10 @@ export function details(all: readonly FoundGrowth[]): string[] {
   });
 }
 
-/** Formats the cost of the task. If there is a smaller point to compare with, the growth follows in brackets. */
+/**
+ * Formats the cost of the task with `n` items. If there is a smaller point to compare with, the growth from that point
+ * follows in brackets.
+ */
 function cell({ servers }: FoundGrowth, name: string, n: number): string {
   const grown = servers[name];
   if (grown === undefined) return '';

@@ -1,17 +1,20 @@
-/** A measurement of how the cost of one kind of work grows with one number. */
+/** A measurement of how the cost of one kind of work grows with the number of items. */
 export interface Series {
   readonly id: string;
   readonly title: string;
-  /** The items that the number counts. */
+  /** The name of the items, such as `connections`. */
   readonly of: string;
-  /** The task that is measured. It has `n` items. */
+  /** A description of the measured task. A task has `n` items. */
   readonly task: string;
   readonly points: readonly number[];
-  /** Whether other servers do the same work. If they show the same growth, this library is not the cause. */
+  /**
+   * Whether simpler servers do the same work. If the cost of a simpler server grows as much, this library is not the
+   * cause of the growth.
+   */
   readonly beside: boolean;
   /** The server's task: see `servers/command-line.js`. */
   readonly kind: (n: number) => string;
-  /** The load generator's task. `share` is the fraction of the usual work; 1 is all of it. */
+  /** The load generator's task. `share` is the fraction of the usual work; 1 is all of the usual work. */
   readonly load: (n: number, share: number) => Load;
 }
 
@@ -22,7 +25,7 @@ export interface Load {
   readonly times: number;
 }
 
-/** Returns how many tasks of size `n` add up to about `total`, and at least 1. */
+/** Returns how many tasks with `n` items each have about `total` items together. The result is at least 1. */
 const repeats = (total: number, n: number): number => Math.max(1, Math.round(total / n));
 
 const tens = (from: number, to: number): number[] =>
@@ -53,7 +56,8 @@ export const series: readonly Series[] = [
     load: (n, share) => ({
       mode: 'steady',
       args: [`connections=${n}`, 'window=10'],
-      // A multiple of `window`, so that each connection has ten messages in flight, however many connections there are.
+      // `times` is a multiple of `window`, so that each connection has ten messages in flight, however many connections
+      // there are.
       times: 10 * repeats(20_000 * share, n),
     }),
   },

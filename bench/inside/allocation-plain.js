@@ -1,4 +1,4 @@
-/** The work of `allocation-rxjs-sockets.js` over `node:net`, as most people write it first. */
+/** Does the work of `allocation-rxjs-sockets.js` over `node:net`, in the way that most people write first. */
 import net from 'node:net';
 
 /**

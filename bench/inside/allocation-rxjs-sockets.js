@@ -1,4 +1,4 @@
-/** The work of each kind with this library. */
+/** Does each kind of work with this library. */
 import { map } from 'rxjs';
 import { Broadcast, listen } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
@@ -10,7 +10,7 @@ import { lines } from 'rxjs-sockets/codecs';
  */
 export function serve(kind, path, listening) {
   const address = path === undefined ? { port: 0 } : { path };
-  // Without these limits, a slow peer could overflow and end the count.
+  // With the default limits, a slow peer could overflow its connection, and that would end the count.
   const options = { maxBuffered: 2 ** 30, maxConnections: 20_000 };
   const text = () => listen(address, { ...options, codec: lines() });
   switch (kind) {

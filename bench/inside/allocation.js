@@ -1,6 +1,7 @@
 /**
- * A server that counts the objects on its heap: `<library> <kind> [path]`. After 'begin', it counts allocations until
- * 'end'. After 'settle', it reports the live bytes.
+ * A server that counts the objects on its own heap. The arguments are `<library> <kind> [path]`. The server counts
+ * allocations from the message 'begin' to the message 'end'. After the message 'settle', the server reports the live
+ * bytes of its heap.
  */
 import inspector from 'node:inspector';
 
@@ -15,7 +16,7 @@ session.connect();
 process.on('message', (question) => {
   switch (question) {
     case 'begin':
-      // Samples every object, and also keeps collected objects in the profile.
+      // The profiler samples every object, and keeps garbage-collected objects in the profile.
       session.post('HeapProfiler.startSampling', {
         samplingInterval: 1,
         includeObjectsCollectedByMajorGC: true,
@@ -40,7 +41,7 @@ process.on('disconnect', () => process.exit(0));
 const engine = 'the engine';
 
 /**
- * Counts all objects, the objects that neither Node nor V8 made, all bytes, and the objects of each function.
+ * Counts all objects, the objects that neither Node nor V8 made, all bytes, and the objects that each function made.
  *
  * @param {inspector.HeapProfiler.SamplingHeapProfile} profile
  */
@@ -49,7 +50,7 @@ function counted({ head, samples }) {
   const visit = (/** @type {inspector.HeapProfiler.SamplingHeapProfileNode} */ node, /** @type {string} */ caller) => {
     const { functionName, url, lineNumber } = node.callFrame;
     const file = url.startsWith('node:') ? url : String(url.split('/').at(-1));
-    // An allocation in a built-in function counts as one of its caller.
+    // An allocation in a built-in function counts as an allocation of the function that called it.
     const name = url === '' ? caller : `${functionName || 'a function'} (${file}:${lineNumber + 1})`;
     names.set(node.id, name);
     for (const child of node.children) visit(child, name);

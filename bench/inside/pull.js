@@ -1,6 +1,6 @@
 /**
- * Measures the cost of pulling. One process runs each way in turn, and prints nanoseconds of processor time per
- * message.
+ * Measures the cost of pulling messages. One process runs all ways to pull, one after another, and prints the
+ * nanoseconds of processor time per message for each way.
  */
 import { map as mapItems } from 'ix/asynciterable/operators';
 import { filter, firstValueFrom } from 'rxjs';
@@ -81,7 +81,7 @@ const free = {
 };
 
 /**
- * Makes an in-memory connection that receives the same bytes `blocks` times, and then ends.
+ * Makes an in-memory connection that receives `block` as many times as `blocks` says, and then ends.
  *
  * @param {import('rxjs-sockets/codecs').Codec<string, never>} codec
  * @param {Buffer} block

@@ -2,8 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * Parses the server's task: `<kind> tcp` for any port, or `<kind> unix:<path>`. The kind `changed` becomes `lines`, and
- * `transform` then changes the lines.
+ * Parses the server's task from the command line: `<kind> tcp` for any port, or `<kind> unix:<path>`. The kind
+ * `changed` becomes the kind `lines`, and in that case, `transform` changes each line.
  *
  * @typedef {'lines' | 'echo' | 'sink' | 'fanout' | 'channels' | 'idle' | 'frames' | `maps${number}`} Kind
  * @returns {{ kind: Kind, path: string | undefined }}
@@ -15,7 +15,7 @@ export function task() {
 }
 
 /**
- * Makes the listen options of a `node:net` server. All servers use the same queue length.
+ * Makes the listen options of a `node:net` server. All servers use the same length of the queue for new clients.
  *
  * @param {string | undefined} path
  */
@@ -24,7 +24,8 @@ export function place(path) {
 }
 
 /**
- * Prints the server's address, answers questions about its cost, and ends the process when its input ends.
+ * Prints the server's address, answers questions about the server's processor time and memory, and ends the process
+ * when the standard input ends.
  *
  * @param {string | undefined} path
  * @param {number} port
@@ -45,7 +46,7 @@ export function announce(path, port) {
 }
 
 /**
- * The application's work for a line, which is very little.
+ * The application's work for a line. This work takes very little time.
  *
  * @type {(line: string) => string}
  */

@@ -1,4 +1,7 @@
-/** Effect's socket server with one write for all the lines of a pull. `effect.js` has the usual way. */
+/**
+ * Effect's socket server, with one write for all the lines of a pull. `effect.js` has the usual way: one write for each
+ * line.
+ */
 import * as NodeSocketServer from '@effect/platform-node-shared/NodeSocketServer';
 import * as Effect from 'effect/Effect';
 import * as Stream from 'effect/Stream';
@@ -31,7 +34,7 @@ const serve = (socket) =>
 const program = Effect.gen(function* () {
   const server = yield* NodeSocketServer.make(place(path));
   announce(path, 'port' in server.address ? server.address.port : 0);
-  // A failed client ends only its own connection.
+  // If a client fails, only the connection of that client ends.
   yield* server.run((socket) => Effect.ignore(Effect.scoped(serve(socket))));
 });
 

@@ -1,8 +1,8 @@
 /**
- * Effect's socket server as in its documentation: a Stream of lines, and a write for each line.
+ * Effect's socket server, as the documentation of Effect shows it: a Stream of lines, and one write for each line.
  *
- * The documentation imports the server from `@effect/platform-node`, which only re-exports this module. That package
- * also depends on a version of undici that refuses Node 20.
+ * The documentation imports the server from `@effect/platform-node`. That package only re-exports the server from
+ * `@effect/platform-node-shared`, but also depends on a version of undici that refuses Node 20.
  */
 import * as NodeSocketServer from '@effect/platform-node-shared/NodeSocketServer';
 import * as Effect from 'effect/Effect';
@@ -72,7 +72,7 @@ const serve = (socket) => {
 const program = Effect.gen(function* () {
   const server = yield* NodeSocketServer.make({ ...place(path), allowHalfOpen: kind === 'sink' });
   announce(path, 'port' in server.address ? server.address.port : 0);
-  // A failed client ends only its own connection.
+  // If a client fails, only the connection of that client ends.
   yield* server.run((socket) => Effect.ignore(Effect.scoped(serve(socket))));
 });
 

@@ -1,4 +1,4 @@
-/** The common RxJS wrapper: `fromEvent` over `node:net`. */
+/** A server with the common RxJS wrapper: `fromEvent` over `node:net`. */
 import net from 'node:net';
 import { concatMap, fromEvent, map, mergeMap, Observable, scan, share, takeUntil } from 'rxjs';
 import { announce, place, task, transform } from './command-line.js';

@@ -1,4 +1,4 @@
-/** A server over `node:net`, as most people write it first. */
+/** A server over `node:net`, in the way that most people write first. */
 import net from 'node:net';
 import { announce, place, task, transform } from './command-line.js';
 

@@ -1,4 +1,4 @@
-/** This library, as published. */
+/** A server with this library, as the library is published. */
 import { map } from 'rxjs';
 import { Broadcast, listen } from 'rxjs-sockets';
 import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
@@ -60,7 +60,7 @@ switch (kind) {
     break;
   }
   default: {
-    // `maps0` to `maps10`: like `lines`, with this number of `map`s.
+    // The kinds `maps0` to `maps10` are like the kind `lines`, but with as many `map`s as the number in the kind says.
     const maps = Array.from({ length: Number(kind.slice('maps'.length)) }, () => map(transform));
     /** @type {import('rxjs').MonoTypeOperatorFunction<string>} */
     const through = (source) => maps.reduce((piped, each) => piped.pipe(each), source);
@@ -73,7 +73,7 @@ function options() {
 }
 
 function gone() {
-  // The error of a client ends only its connection.
+  // If a client fails, only the connection of that client ends.
 }
 
 /**

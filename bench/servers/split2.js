@@ -1,4 +1,4 @@
-/** Node's streams, piped through split2. */
+/** A server with Node's streams: each socket is piped through split2. */
 import net from 'node:net';
 import { Transform } from 'node:stream';
 import split2 from 'split2';

@@ -1,4 +1,6 @@
-/** An expert's server over `node:net`: one write for all the replies to a chunk, and backpressure. */
+/**
+ * An expert's server over `node:net`, with one write for all the replies to a received chunk, and with backpressure.
+ */
 import net from 'node:net';
 import { announce, place, task, transform } from './command-line.js';
 
@@ -31,7 +33,7 @@ const server = net.createServer({ allowHalfOpen: kind === 'sink', noDelay: true 
     case 'frames':
       someFrames(socket, (messages) => {
         const out = messages.flatMap((message) => [lengthOf(message), message]);
-        // Copying short parts is cheaper than writing many of them.
+        // Copying many short parts into one Buffer is cheaper than writing each part.
         if (messages.length > 1) write(Buffer.concat(out));
         else {
           socket.cork();
@@ -59,7 +61,7 @@ const server = net.createServer({ allowHalfOpen: kind === 'sink', noDelay: true 
 });
 
 /**
- * Passes on complete lines, many at a time.
+ * Passes complete lines to `next`, many lines at a time.
  *
  * @param {net.Socket} socket
  * @param {(text: string) => void} next
@@ -76,7 +78,8 @@ function eachBlock(socket, next) {
 }
 
 /**
- * Passes on complete messages with a length prefix. It joins the chunks of a long message only once.
+ * Splits the input at the length prefixes, and passes complete messages to `next`. Joins the chunks of a long message
+ * only once.
  *
  * @param {net.Socket} socket
  * @param {(messages: readonly Buffer[]) => void} next

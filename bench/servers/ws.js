@@ -1,4 +1,4 @@
-/** WebSockets, with their additional frame and handshake. */
+/** A WebSocket server. WebSockets have an additional frame for each message, and an additional handshake. */
 import http from 'node:http';
 import { WebSocketServer } from 'ws';
 import { announce, place, task, transform } from './command-line.js';

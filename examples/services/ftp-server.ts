@@ -1,14 +1,15 @@
 /**
  * A file server that speaks FTP (RFC 959), with EPSV and EPRT (RFC 2428), MLSD, SIZE and REST (RFC 3659), and TLS (RFC
- * 4217). It serves one folder, and no path leads out of that folder.
+ * 4217). The server serves one folder, and no path leads out of that folder.
  *
  *     npm run example -- ftp-server.ts tcp://127.0.0.1:2121 /srv/files
  *     curl ftp://127.0.0.1:2121/ --upload-file notes.txt
  *
- * By default, every client may read and change the folder, with any user and any password. Without a host in the
- * address, or with a loopback address, only this machine can connect. For any other address, set FTP_USER and
- * FTP_PASSWORD. Then only this user may log in. With `--tls KEY CERT`, this user has to start TLS (AUTH TLS) before the
- * login. FTP_PASSIVE_PORTS, such as 50000-50099, are the ports that a firewall has to allow.
+ * By default, every client may read and change the folder, and may log in with any user name and any password. If
+ * ADDRESS has no host, or if its host is a loopback address, only clients on this machine can connect. For any other
+ * ADDRESS, set FTP_USER and FTP_PASSWORD, so that only the user FTP_USER may log in. If the server also has
+ * `--tls KEY CERT`, that user has to start TLS (AUTH TLS) before the login. FTP_PASSIVE_PORTS, such as 50000-50099, is
+ * the range of the ports for data connections to the server. A firewall has to allow these ports.
  */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -37,7 +38,7 @@ await program('ADDRESS FOLDER [--tls KEY CERT]', [2, 5], async (address = '', pa
   const options = {
     codec: control,
     tls: isEncrypted(address) ? settings.tls?.control : undefined,
-    maxConnections: 1_000, // most of them idle; a client beyond this limit is reset
+    maxConnections: 1_000, // most connections are idle; the server resets a client beyond this limit
   };
   const server = listen<Command, string>(address, options);
   server.listening.subscribe({ complete: () => stopping.abort() });
@@ -56,12 +57,14 @@ async function tlsOf(args: readonly string[]): Promise<Settings['tls']> {
   const [option, key, cert] = args;
   if (option !== '--tls' || key === undefined || cert === undefined) throw new UsageError('--tls needs KEY and CERT');
   try {
-    // With shared ticket keys, a data connection can resume the session of its control connection.
+    // The control connection and the data connections share the ticket keys. So a data connection can resume the TLS
+    // session of its control connection.
     const tls = { key: await readFile(key), cert: await readFile(cert), ticketKeys: randomBytes(48) };
     createSecureContext(tls); // if `key` and `cert` do not belong together, throws now, and not later for each client
     return {
-      // Many clients end TLS with a FIN and no close_notify. A command that was cut off has no line end, so it is not
-      // executed. But a file that was cut off would look complete.
+      // Many clients end TLS with a FIN, but without a close_notify. The control connection allows this: a command that
+      // was cut off has no line end, so the server does not execute the command. Data connections do not allow this,
+      // because a file that was cut off would look complete.
       control: { ...tls, allowHalfClosed: true },
       data: { ...tls, isServer: true },
     };

@@ -4,10 +4,11 @@
  *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ list
  *     npm run example -- ftp.ts tcp://127.0.0.1:2121 anonymous me@ get notes.txt /tmp/notes.txt
  *
- * It asks the server for TLS (AUTH TLS). If the server says that it has no TLS, the client continues in plain text, and
- * prints a note unless the user is anonymous. An attacker on the network can fake this answer. FTP_TLS=required insists
- * on TLS, and FTP_TLS=off does not ask for it. If the certificate cannot be verified, the program ends.
- * NODE_EXTRA_CA_CERTS=FILE adds a private certificate authority. With tls://HOST:990, the connection begins with TLS.
+ * The client asks the server for TLS (AUTH TLS). If the server says that it has no TLS, the client continues in plain
+ * text, and prints a note unless the user is anonymous. An attacker on the network can fake the answer that the server
+ * has no TLS. With FTP_TLS=required, the client ends if there is no TLS. With FTP_TLS=off, the client does not ask for
+ * TLS. If the server's certificate cannot be verified, the client ends. NODE_EXTRA_CA_CERTS=FILE adds a private
+ * certificate authority. With tls://HOST:990, the connection begins with TLS.
  */
 import { open, rename, rm } from 'node:fs/promises';
 import { EmptyError, lastValueFrom, TimeoutError } from 'rxjs';
@@ -52,7 +53,7 @@ function workOf(
 }
 
 // #region get
-/** Gets a file under a temporary name, and renames the file when it is complete. */
+/** Receives a file under a temporary name, and renames the local file when it is complete. */
 async function get(client: FtpClient, remote: string, local: string): Promise<void> {
   await client.ask('TYPE I', 200);
   const size = await client.size(remote);
@@ -80,7 +81,7 @@ async function get(client: FtpClient, remote: string, local: string): Promise<vo
 // #endregion
 
 // #region put
-/** Puts a file at the server's pace, and then checks the size of the file on the server. */
+/** Sends a file as fast as the server takes it, and then checks the size of the file on the server. */
 async function put(client: FtpClient, local: string, remote: string): Promise<void> {
   const file = await open(local, 'r');
   try {
@@ -88,7 +89,8 @@ async function put(client: FtpClient, local: string, remote: string): Promise<vo
     if (!stats.isFile()) throw new Error(`${local} is not a file: only files can be put.`);
     await client.ask('TYPE I', 200);
     await client.transfer(`STOR ${remote}`, async (data) => {
-      // Nothing arrives here, but the timeout for a silent server runs only while this side reads.
+      // The server sends nothing on this connection. This side still has to read, because the timeout for a silent
+      // server runs only while this side reads.
       data.bytes.subscribe({ error: () => undefined });
       await lastValueFrom(data.bytes.sendFrom(file.createReadStream({ autoClose: false })), {
         defaultValue: undefined,
@@ -105,16 +107,19 @@ async function put(client: FtpClient, local: string, remote: string): Promise<vo
 // #endregion
 
 // #region list
-/** Prints a folder. It uses MLSD, whose format is standard, or else LIST, whose format depends on the server. */
+/**
+ * Prints a folder. Uses MLSD, whose format is standard. If the server does not support MLSD or refuses it, uses LIST,
+ * whose format depends on the server.
+ */
 async function list(client: FtpClient, path: string): Promise<void> {
-  const name = path.startsWith('-') ? `./${path}` : path; // a `-` would begin an option of `ls`
+  const name = path.startsWith('-') ? `./${path}` : path; // a server may run `ls`, and `-` begins an option of `ls`
   if (client.has('MLST')) {
     try {
       await printAll(client, `MLSD ${name}`.trimEnd(), fromFacts);
       return;
     } catch (error) {
       if (!(error instanceof FtpError && error.code >= 500)) throw error;
-      // MLSD lists only folders, but LIST also lists files.
+      // MLSD accepts only the path of a folder, but LIST also accepts the path of a file.
     }
   }
   await printAll(client, `LIST ${name}`.trimEnd(), (line) => line);

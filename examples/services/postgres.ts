@@ -1,11 +1,11 @@
 /**
- * A client of PostgreSQL: the driver `pg`, on a socket of this library. It prints each row as a line of JSON. While
- * the reader of these lines pauses, the server waits, so a result of any size takes little memory.
+ * A client of PostgreSQL: the driver `pg`, on a socket of this library. The program prints each row as a line of JSON.
+ * While the reader of these lines pauses, the database server waits, so a result of any size takes little memory.
  *
  *     npm run -s example -- postgres.ts unix:/var/run/postgresql/.s.PGSQL.5432 "$USER" postgres 'SELECT now()'
  *     PGPASSWORD=secret npm run -s example -- postgres.ts tcp://localhost:5432 ann shop 'SELECT * FROM orders' | head
  *
- * Other settings come from the environment, as with psql: PGPASSWORD, PGSSLMODE, PGSSLROOTCERT and PGCONNECT_TIMEOUT.
+ * Further settings come from the environment, as with psql: PGPASSWORD, PGSSLMODE, PGSSLROOTCERT and PGCONNECT_TIMEOUT.
  */
 import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
@@ -20,7 +20,7 @@ interface Login {
   readonly address: Address;
   readonly user: string;
   readonly database: string;
-  /** The TLS options to try, in this order. `false` means no TLS. */
+  /** The TLS options for each attempt to log in, in the order of the attempts. `false` means no TLS. */
   readonly attempts: readonly (false | ConnectionOptions)[];
   /** The time limit for dialling, TLS and the login together, in ms; 0 means no limit. */
   readonly timeout: number;
@@ -82,7 +82,8 @@ function driverFor({ address, user, database, timeout }: Login, ssl: false | Con
 // #endregion
 
 /**
- * Runs the statements, and writes their rows to stdout until the result ends, stdout is closed, or Ctrl-C is pressed.
+ * Runs the statements in `sql`, and writes the rows of the results to stdout until the last result ends, stdout is
+ * closed, or Ctrl-C is pressed.
  */
 async function print(driver: pg.Client, sql: string, login: Login): Promise<void> {
   const { stdout } = process;
@@ -106,9 +107,9 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
     stream.resume();
     cancel(pid, login).catch((error: unknown) => stream.destroy(error as Error));
   };
-  process.once('SIGINT', () => stop('by Ctrl-C')); // a second Ctrl-C ends the program at once
+  process.once('SIGINT', () => stop('by Ctrl-C')); // a second Ctrl-C ends the program immediately
   stdout.on('error', (error: NodeJS.ErrnoException) => {
-    stop(error.code === 'EPIPE' ? 'by the reader' : error); // EPIPE: `head` has read enough
+    stop(error.code === 'EPIPE' ? 'by the reader' : error); // EPIPE: a reader such as `head` has read enough
   });
 
   await new Promise<void>((resolve, reject) => {
@@ -127,12 +128,12 @@ async function print(driver: pg.Client, sql: string, login: Login): Promise<void
       reject(new Error('COPY TO STDOUT gives no rows: write a SELECT instead'));
     });
   });
-  // The last writes can still fail, so wait for them.
+  // The last writes to stdout can still fail, so the program waits until they are done.
   if (stopped === undefined) await new Promise((resolve) => stdout.write('', resolve));
   if (stopped instanceof Error) throw stopped;
 }
 
-/** Cancels the query of the server process `pid`. PostgreSQL requires a second connection for that. */
+/** Cancels the query of the server process `pid`. PostgreSQL accepts a cancellation only on a second connection. */
 async function cancel(pid: number, login: Login): Promise<void> {
   const driver = await logIn(login);
   await driver.query('SELECT pg_cancel_backend($1)', [pid]);

@@ -5,13 +5,13 @@
  *     rlpr -N --port=5515 -H 127.0.0.1 -P lp README.md
  *
  * A queue is a subfolder of the spool folder. The first job for a queue creates the subfolder. Each complete document
- * is a file in that subfolder, with exactly the bytes to print. The name of the file, such as
+ * is a file in the subfolder of its queue, with exactly the bytes to print. The name of such a file, for example
  * `1764377701123-1_042_alice_localhost_README.md`, consists of the time of arrival, the number of the document, the job
  * number, the owner, the job's origin and the document's name. A document that is still arriving is a hidden file. A
- * printing program of your own takes the files out of the folder.
+ * printing program of your own has to take the files out of the subfolder.
  *
  * The protocol has no passwords. When a client removes jobs that came from its own address, the server believes the
- * user name that the client gives. Admit only clients that may print.
+ * user name that the client gives. So make sure that only hosts that may print can connect.
  */
 import { firstValueFrom, NEVER, type Observable, ReplaySubject, takeUntil } from 'rxjs';
 import { type Connection, listen, serve, SocketError } from 'rxjs-sockets';
@@ -21,18 +21,24 @@ import { listing, matching, printable } from './print-server/listing.js';
 import { type Job, type PartialDocument, type Queue, Refusal, Spool } from './print-server/spool.js';
 import { program, serveUntilStopped } from './program.js';
 
-const concurrent = 1_000; // connections, most of them idle; more clients wait in the kernel
+const concurrent = 1_000; // connections, most of them idle; further clients wait in the kernel
 const idleTimeout = 60_000; // ms
 const maxControlFile = 65_536; // bytes
 const maxDocuments = 52; // per job: dfA to dfZ, dfa to dfz
-/** The size that CUPS announces with `mode=stream`. The end of the connection then ends the document. */
+/**
+ * The size that CUPS announces with `mode=stream`. If a client announces this size, the document ends when the
+ * connection ends.
+ */
 const cupsStream = 999_999_999_999;
 
-/** A command is complete only with its line feed. If the connection ends, `lines()` would accept half a command. */
+/**
+ * Decodes commands. A command is complete only with its line feed. The codec `lines()` does not fit here: if the
+ * connection ends within a command, `lines()` accepts half a command.
+ */
 const command = delimited('\n', { maxLength: 1_024 });
 const ok = '\x00';
 
-/** A job that is arriving. It is published when the control file and all documents have arrived. */
+/** A job that is still arriving. The server publishes the job when the control file and all documents have arrived. */
 interface ArrivingJob {
   readonly number: string;
   control?: ControlFile;
@@ -40,13 +46,14 @@ interface ArrivingJob {
 }
 
 /**
- * One connection, with one command (RFC 1179, section 5). The numbers in parentheses below are sections of RFC 1179.
+ * One connection, with one command (RFC 1179, section 5). In the comments of this class, the numbers in parentheses are
+ * sections of RFC 1179.
  */
 class Session {
   private readonly bytes: Connection['bytes'];
   private readonly spool: Spool;
   private readonly stopping: Observable<void>;
-  /** The client's host. For every address of this machine, it is `localhost`. */
+  /** The client's host, or `localhost` if the client is on this machine. */
   private readonly origin: string;
 
   constructor({ bytes, local, remote }: Connection, spool: Spool, stopping: Observable<void>) {
@@ -57,7 +64,10 @@ class Session {
     this.stopping = stopping;
   }
 
-  /** Executes the command, and returns the final reply. For a refusal, the reply is the byte 01 and the reason. */
+  /**
+   * Executes the command, and returns the final reply. If the command is refused, the reply is the byte 01 and the
+   * reason.
+   */
   async answer(): Promise<string | undefined> {
     try {
       return await this.obey();
@@ -77,7 +87,7 @@ class Session {
     const [name = '', ...operands] = line.slice(1).trimEnd().split(/\s+/);
     const queue = await this.spool.queue(name);
     switch (line.charCodeAt(0)) {
-      case 1: // "print any waiting jobs"; here, no job has to be started
+      case 1: // "print any waiting jobs"; this server starts no jobs, so it has nothing to do
         return ok;
       case 2:
         await queue.prepare();
@@ -96,7 +106,10 @@ class Session {
   // #endregion
 
   // #region receive
-  /** Receives jobs (6) until the client has finished. It acknowledges a job's last part when the job is on the disk. */
+  /**
+   * Receives jobs (6) until the client has finished. The server acknowledges the last part of a job when the whole job
+   * is on the disk.
+   */
   private async receive(queue: Queue): Promise<undefined> {
     let job: ArrivingJob | undefined;
     try {
@@ -162,7 +175,8 @@ class Session {
   }
 
   /**
-   * Publishes the job when the control file, and every document that it names, have arrived. The order does not matter.
+   * Publishes the job if the control file has arrived, and also every document that the control file names. The order
+   * of arrival does not matter. Returns whether the job was published.
    */
   private async publish(queue: Queue, { number, control, documents }: ArrivingJob): Promise<boolean> {
     if (control?.documents.every(({ file }) => documents.has(file)) !== true) return false;
@@ -170,11 +184,14 @@ class Session {
     const printed = control.documents.map(({ file, name }) => ({ name, partial: documents.get(file)! }));
     await queue.publish({ number, user, origin: this.origin, documents: printed });
     console.log(`job ${number} of ${printable(user)} from ${this.origin}`);
-    await queue.discard(documents.values()); // those that the control file does not name
+    await queue.discard(documents.values()); // the documents that the control file does not name
     return true;
   }
 
-  /** Reads the next command. Returns undefined if the client has finished, or if the server stops first. */
+  /**
+   * Reads the next line from the client. Returns undefined if the client has finished, or if `stopping` emits before
+   * the line has arrived.
+   */
   private async next(stopping: Observable<void>): Promise<string | undefined> {
     const lines = this.bytes.framed(command).pipe(takeUntil(stopping));
     return (await firstValueFrom(lines, { defaultValue: undefined }))?.toString();
@@ -182,8 +199,8 @@ class Session {
 
   // #region remove
   /**
-   * Removes the jobs in the list (5.5) that the client may remove. Without a list, removes only the first job in the
-   * queue, if the client may remove it.
+   * Removes the jobs in `list` (5.5) that the client may remove. If `list` is empty, removes only the first job in the
+   * queue, if the client may remove that job.
    */
   private async remove(queue: Queue, [agent = '', ...list]: string[]): Promise<string> {
     const jobs = await queue.jobs();
@@ -196,7 +213,10 @@ class Session {
     );
   }
 
-  /** Every client can claim to be root. The claim counts only if it comes from the job's machine or this machine. */
+  /**
+   * Every client can claim to be root. The claim counts only if the client is on this machine, or on the machine from
+   * which the job came.
+   */
   private mayRemove({ user, origin }: Job, agent: string): boolean {
     if (agent === 'root' && this.origin === 'localhost') return true;
     return origin === this.origin && (agent === 'root' || agent === user);
@@ -209,8 +229,8 @@ function isOutOfSpace(error: unknown): boolean {
 }
 
 /**
- * Reads a document that ends with the connection. If the announced size is 0, the document may instead be an empty
- * file: the client then sends only the zero byte, and waits for the answer.
+ * Reads a document that ends when the connection ends. If the announced size is 0, the document may instead be an empty
+ * file: in that case, the client sends only the zero byte, and waits for the answer.
  */
 async function* untilEnd(bytes: Connection['bytes']): AsyncGenerator<Buffer> {
   const first = await firstValueFrom(bytes, { defaultValue: undefined });
@@ -228,7 +248,8 @@ await program('ADDRESS SPOOLFOLDER', [2, 2], async (address = '', folder = '') =
   const handle = (connection: Connection): Promise<string | undefined> => {
     return new Session(connection, spool, stopping).answer();
   };
-  // Stops accepting, but continues to serve: `shutdown` would cut off documents that are arriving.
+  // When `stopping` emits, the server accepts no more connections, but continues to serve the open connections.
+  // `shutdown` would cut off documents that are arriving.
   const accepted = server.pipe(takeUntil(stopping));
   await serveUntilStopped(server, accepted.pipe(serve(handle, { concurrent })), stopping);
 });

@@ -4,8 +4,8 @@
  *     npm run example -- print.ts tcp://printer.example QUEUE report.pdf
  *     npm run example -- print.ts tcp://127.0.0.1:5515 lp README.md
  *
- * It ends with status 0 when the server has acknowledged the complete job, and otherwise with an error message. A
- * server prints only complete jobs, so after an error message you can print the file again.
+ * The program ends with status 0 if the server has acknowledged the complete job, and otherwise with an error message.
+ * A server prints only complete jobs, so you can run the program again after an error message.
  */
 import { randomInt } from 'node:crypto';
 import type { Stats } from 'node:fs';
@@ -39,8 +39,8 @@ async function print(bytes: Bytes, queue: string, file: FileHandle, name: string
   await ask(bytes, Buffer.concat([controlFile, Buffer.of(0)]), 'it does not accept the control file');
   await ask(bytes, `\x03${size} dfA${job}\n`, `it does not take ${size} bytes; it may be out of space`);
 
-  // The server may refuse the file before it has received the whole file. So the client begins to wait for the answer
-  // when it begins to send.
+  // The server can refuse a file before it has received the whole file. So the client waits for the server's answer not
+  // only after it has sent the file, but also while it sends the file.
   const sent = lastValueFrom(bytes.sendFrom(contents(file, name, before)), { defaultValue: undefined });
   const answered = acknowledged(bytes, 'it could not save the file; it may be out of space');
   await Promise.race([sent, answered]);
@@ -49,8 +49,8 @@ async function print(bytes: Bytes, queue: string, file: FileHandle, name: string
 // #endregion
 
 /**
- * Yields the file, and then the zero byte that marks the file as complete. If the file has changed, throws instead of
- * yielding that byte.
+ * Yields the content of the file, and then the zero byte that marks the file as complete. If the file has changed since
+ * `before`, throws instead of yielding the zero byte.
  */
 async function* contents(file: FileHandle, name: string, before: Stats): AsyncGenerator<Buffer> {
   let rest = before.size;
@@ -72,7 +72,10 @@ async function ask(bytes: Bytes, words: string | Buffer, refusal: string): Promi
   await acknowledged(bytes, refusal);
 }
 
-/** Waits for the zero byte, which acknowledges a step. After any other byte, some servers send a reason. */
+/**
+ * Waits for the zero byte with which the server acknowledges a step. Any other byte is a refusal, and some servers send
+ * a reason after that byte.
+ */
 async function acknowledged(bytes: Bytes, refusal: string): Promise<void> {
   const answer = await firstValueFrom(bytes.framed(fixedLength(1)), { defaultValue: undefined });
   if (answer === undefined) throw new Error('the server ended the connection before it had the job: print it again');
@@ -83,7 +86,10 @@ async function acknowledged(bytes: Bytes, refusal: string): Promise<void> {
 }
 
 // #region dial
-/** RFC 1179 requires a client port from 721 to 731, which only root may use. Most servers accept any port. */
+/**
+ * Dials from a local port from 721 to 731, as RFC 1179 requires. Only root may use these ports. If none of these ports
+ * can be used, dials from any port, which most servers accept.
+ */
 async function dial(address: string): Promise<Connection> {
   const where = parseAddress(
     /^t(cp|ls):\/\/([^:[\]/]+|\[[^\]]+\])$/.test(address) ? `${address}:${defaultPort}` : address,
@@ -146,7 +152,7 @@ function advice(error: unknown, address: string): unknown {
 
 await program('ADDRESS QUEUE FILE', [3, 3], async (address = '', queue = '', path = '') => {
   if (!/^[!-~]{1,200}$/.test(queue)) throw new UsageError('a queue has a name without spaces');
-  // `stat` comes first, because opening a pipe waits for its writer.
+  // `stat` comes before `open`, because opening a named pipe waits until a program opens the pipe for writing.
   const isFile = await stat(path)
     .then((stats) => stats.isFile())
     .catch(() => false);

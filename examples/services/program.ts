@@ -8,8 +8,8 @@ export class UsageError extends Error {
 }
 
 /**
- * Runs a program with its arguments. If `main` fails, prints the error message and ends with status 1. If an argument
- * is invalid, prints the error message and the usage, and ends with status 2.
+ * Runs `main` with the arguments of the program. If `main` fails, the program prints the error message, and ends with
+ * status 1. If an argument is invalid, the program prints the error message and the usage, and ends with status 2.
  *
  * @param usage - the arguments as the usage shows them, such as `ADDRESS FOLDER`
  * @param count - the minimum and maximum number of arguments
@@ -38,14 +38,14 @@ function isUsageError(error: unknown): boolean {
 }
 
 /**
- * Runs a server until SIGTERM or Ctrl-C, and then lets work in progress finish. The first line of output is the
- * address.
+ * Runs a server until SIGTERM or Ctrl-C, and then lets work in progress finish. The first line that the program prints
+ * is the address of the server.
  *
- * @param served - the output of `serve`; this function subscribes to it
- * @param stopping - for a server that continues until its clients have sent all their data: a signal then notifies this
- * observer instead of calling `shutdown`. With or without `stopping`, connections that are still open after eight
- * seconds are reset
- * @returns a promise that resolves when the last connection has closed, and rejects when the server cannot listen
+ * @param served - the output of `serve`; this function subscribes to that Observable
+ * @param stopping - for a server that continues until its clients have sent all their data: at a signal, this function
+ * then notifies this observer, and does not call `shutdown`. With or without `stopping`, connections that are still
+ * open eight seconds after the signal are reset
+ * @returns a promise that resolves when the last connection has closed, and rejects if the server cannot listen
  */
 export async function serveUntilStopped(
   server: Server<any, any>,

@@ -1,12 +1,12 @@
 /**
- * A small Redis: keys with values in memory, and channels for messages. It works with redis-cli, redis-benchmark and
- * Redis drivers.
+ * A small Redis server: keys with values in memory, and channels for messages. The server works with redis-cli,
+ * redis-benchmark and Redis drivers.
  *
  *     npm run example -- redis-server.ts tcp://localhost:6379
  *     redis-cli SET greeting hello EX 60
  *
- * Your own protocol has the same parts: a codec (redis-server/resp.ts, requests.ts), the action for each message
- * (redis-server/commands.ts), and the lines below that connect them.
+ * A server for your own protocol has the same parts: a codec (redis-server/resp.ts, requests.ts), an action for each
+ * message (redis-server/commands.ts), and lines, as in this file, that connect the codec with the actions.
  */
 import { catchError, finalize, takeWhile } from 'rxjs';
 import { concatMapPaced, type Connection, type Flow, listen, serve, SocketError } from 'rxjs-sockets';
@@ -25,7 +25,7 @@ const codec = requests({ maxLength: 16 * mebibyte, maxValues: 65_536 });
 const options = {
   codec,
   maxConnections: 1_000,
-  maxBuffered: 8 * mebibyte, // if more is queued for a subscriber, the server disconnects it
+  maxBuffered: 8 * mebibyte, // if more bytes are queued for a subscriber, the server disconnects that subscriber
   idleTimeout: 3_600_000,
 };
 const maxMemory = 256 * mebibyte;

@@ -1,12 +1,12 @@
 /**
- * Sends one command to a Redis server, and prints the reply as a line of JSON. It uses ioredis over a socket of this
- * library.
+ * Sends one command to a Redis server, and prints the reply as a line of JSON. The program uses ioredis over a socket
+ * of this library.
  *
  *     npm run -s example -- redis.ts tcp://localhost:6379 SET greeting hello EX 60
  *     npm run -s example -- redis.ts unix:/run/redis/redis-server.sock GET greeting
  *
- * REDISCLI_AUTH is the password, as for redis-cli. Text is printed as a string, other data as `{ "base64": … }`, and an
- * integer that is too large for a JavaScript number as a string.
+ * The environment variable REDISCLI_AUTH is the password, as for redis-cli. Text is printed as a string, and other data
+ * is printed as `{ "base64": … }`. An integer that is too large for a JavaScript number is printed as a string.
  */
 import { isUtf8 } from 'node:buffer';
 import { Redis } from 'ioredis';
@@ -20,7 +20,7 @@ await program('ADDRESS COMMAND [ARG...]', [2, Infinity], async (address = '', co
   const redis = new Redis({
     Connector: connectorTo(address, { receiveTimeout: 60_000 }),
     password: process.env['REDISCLI_AUTH'] ?? '',
-    retryStrategy: null, // ioredis gives up after one attempt
+    retryStrategy: null, // ioredis gives up after one attempt to connect
     enableReadyCheck: false,
     stringNumbers: true,
     protocol: 2,
@@ -30,7 +30,7 @@ await program('ADDRESS COMMAND [ARG...]', [2, Infinity], async (address = '', co
     const reply = await redis.callBuffer(command.toLowerCase(), words);
     console.log(JSON.stringify(plain(reply)));
   } catch (error) {
-    throw explained(failure ?? error); // the command's own error says only that the connection is closed
+    throw explained(failure ?? error); // `error` may say only that the connection is closed; `failure` says why
   } finally {
     redis.disconnect();
   }
@@ -49,7 +49,10 @@ function explained(error: unknown): unknown {
   return new Error(`${error.message}; start a Redis server there, or give the address of one`, { cause: error });
 }
 
-/** Converts a reply for JSON. Redis strings arrive as Buffers, so a JavaScript string is always an integer. */
+/**
+ * Converts a reply to a value for JSON. Redis strings arrive as Buffers, so a JavaScript string in a reply is always an
+ * integer.
+ */
 function plain(reply: unknown): unknown {
   if (Buffer.isBuffer(reply)) return isUtf8(reply) ? reply.toString() : { base64: reply.toString('base64') };
   if (typeof reply === 'string') return Number.isSafeInteger(Number(reply)) ? Number(reply) : reply;

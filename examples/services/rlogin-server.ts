@@ -6,10 +6,10 @@
  *
  * Connect with `npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER`, or `plink -rlogin -P 5130 $USER@127.0.0.1`.
  *
- * If a client's port is below 1024, RFC 1282 trusts the user name that the client gives. This server does not. Every
- * client has to give a password, with one exception: a program on the same machine that runs as the server's own user
- * needs no password to log in as that user (or, if that user is root, as any user). Such a program could start the same
- * shell without the server. Nothing is encrypted, not even the password.
+ * If a client's port is below 1024, RFC 1282 trusts the user name that the client gives. This server does not trust any
+ * client because of its port. Every client has to give a password, with one exception. A program on the same machine
+ * that runs as the server's own user needs no password to log in as that user (or, if that user is root, as any user):
+ * this program could start the same shell without the server. Nothing is encrypted, not even the password.
  */
 import { homedir, userInfo } from 'node:os';
 import { setImmediate as flushed } from 'node:timers/promises';
@@ -32,7 +32,7 @@ import { type Command, Terminal } from './rlogin/terminal.js';
 import { sendUrgent } from './rlogin/urgent.js';
 
 const mostSessions = 100;
-const mostConnections = 1_000; // more than sessions, so that silent clients do not block others
+const mostConnections = 1_000; // more than `mostSessions`, so that silent clients do not keep other clients out
 const handshakeTime = 10_000; // ms
 const sizeTime = 500; // ms; how long the server waits for the window size
 const idleTime = 3_600_000; // ms without input or output
@@ -92,7 +92,10 @@ interface Login {
   readonly terminal: string;
 }
 
-/** Reads the four fields, and accepts them. A client with invalid fields is refused with the reason. */
+/**
+ * Reads the four fields that a client sends, and accepts valid fields. If a field is invalid, the server refuses the
+ * client, and sends the reason.
+ */
 async function handshake({ bytes }: Connection): Promise<Login | undefined> {
   try {
     const received = bytes.framed(fields).pipe(take(4), toArray(), timeout({ first: handshakeTime }));
@@ -101,7 +104,7 @@ async function handshake({ bytes }: Connection): Promise<Login | undefined> {
     );
     if (empty !== '' || terminal === undefined) throw new Refusal('this is not rlogin');
     if (!/^[\x21-\x7e]{0,32}$/.test(localUser ?? '')) throw new Refusal('the name of the local user is not valid');
-    // A name that begins with '-' would be an option of the started program.
+    // The started program would take a user name that begins with '-' for an option.
     if (user === undefined || !/^[a-z_][a-z0-9_.-]{0,31}$/i.test(user))
       throw new Refusal('the name of the user is not valid');
     const type = terminal.replace(/\/\d{0,9}$/, ''); // a pseudo terminal has no speed
@@ -125,12 +128,13 @@ function reasonOf(error: unknown): string {
 
 // #region size
 /**
- * Asks for the window size, and returns the client's next input, which is usually the answer. The program then starts
- * with the right size. Without urgent data, the server cannot ask. Over a unix socket, our own client then sends its
- * size unasked.
+ * Asks the client for its window size, and returns the client's next input, which is usually the answer. The size is
+ * known before the program starts, so the program starts with the right size. If the server cannot send urgent data, it
+ * cannot ask. Over a unix socket, which has no urgent data, our own client (rlogin.ts) sends its window size without
+ * being asked.
  */
 async function firstMessage(connection: Connection): Promise<Buffer | WindowSize | undefined> {
-  await flushed(); // the urgent byte has to follow the accepting byte
+  await flushed(); // the urgent byte has to follow the byte that accepts the fields
   await sendUrgent(connection, sizeWanted);
   const messages = connection.bytes.framed(keysAndSizes);
   const first = messages.pipe(timeout({ first: sizeTime, with: () => of(undefined) }));
@@ -140,10 +144,11 @@ async function firstMessage(connection: Connection): Promise<Buffer | WindowSize
 
 // #region program
 /**
- * Returns a shell for a client that needs no password, and otherwise a program that asks for the password.
+ * Returns the program to start for a client: a shell if the client needs no password, and otherwise a program that asks
+ * for the password.
  *
- * If the server runs as root, `su` would ask for no password. So a client that needs one gets `login`, which only root
- * can run.
+ * If the server runs as root, `su` would ask for no password. So a client that needs a password gets `login`, which
+ * only root can run.
  */
 async function command(connection: Connection, { user, terminal }: Login): Promise<Command> {
   const { remote } = connection;
@@ -157,7 +162,7 @@ async function command(connection: Connection, { user, terminal }: Login): Promi
         ? ['su', '-l', '--', user]
         : ['login', '-h', host, '--', user];
   console.error(`${formatAddress(remote)} wants to be ${user}: ${file}`);
-  // The client must not see the rest of the server's environment.
+  // The client must not see the other environment variables of the server.
   const { PATH = '/usr/local/bin:/usr/bin:/bin', LANG = 'C.UTF-8' } = process.env;
   const environment = { TERM: terminal, PATH, LANG, HOME: homedir(), USER: username, LOGNAME: username };
   return { file, args, environment, folder: isOwn ? homedir() : '/' };

@@ -1,14 +1,14 @@
 /**
- * A remote login client (RFC 1282) for the terminal that starts it.
+ * A remote login client (RFC 1282) for the terminal in which the client is started.
  *
  *     npm run example -- rlogin.ts tcp://127.0.0.1:5130 $USER
  *     sudo npm run example -- rlogin.ts tcp://old-machine:513 ann
  *
- * The second command uses a local port below 1024, as most servers require. `~.` at the beginning of a line ends the
- * session. Without a terminal, the program sends its standard input:
- * `printf 'date\nexit\n' | npm run -s example -- rlogin.ts …`. The input has to make the server end the session, as
- * with `exit` here. If the client ended the session, it would lose pending output. Nothing is encrypted, not even a
- * typed password.
+ * With sudo, the client uses a local port below 1024, as most servers require. If a typed line begins with `~.`, the
+ * session ends. If the standard input is not a terminal, the client sends the standard input to the server:
+ * `printf 'date\nexit\n' | npm run -s example -- rlogin.ts …`. This input has to make the server end the session, as
+ * `exit` does. If the client ended the session, it would lose output that the server has not sent yet. Nothing is
+ * encrypted, not even a typed password.
  */
 import { execFileSync } from 'node:child_process';
 import { constants, userInfo } from 'node:os';
@@ -51,7 +51,10 @@ await program('ADDRESS USER', [2, 2], async (address, user) => {
 });
 
 // #region dial
-/** Dials from a port below 1024 if that is permitted. Only root may use such a port, so many servers trust it. */
+/**
+ * Dials from a local port below 1024 if this user may use such a port. Only root may use a port below 1024, so many
+ * servers trust a client with such a port.
+ */
 async function dial(address: string): Promise<Connection> {
   const isTcp = parseAddress(address).transport === 'tcp';
   for (let localPort = 1023; isTcp && localPort >= 512; localPort--) {
@@ -70,7 +73,7 @@ async function dial(address: string): Promise<Connection> {
 // #region login
 async function logIn({ bytes, local, remote }: Connection, user: string): Promise<void> {
   const sent = bytes.framed(fields);
-  const terminal = `${process.env['TERM'] ?? 'dumb'}/38400`; // servers expect a speed, but a window has none
+  const terminal = `${process.env['TERM'] ?? 'dumb'}/38400`; // servers expect a speed, but a window has no speed
   for (const field of ['', userInfo().username, user, terminal]) sent.next(field);
   try {
     const [answer] = await firstValueFrom(bytes.body(1).pipe(timeout({ first: handshakeTime })));
@@ -93,7 +96,7 @@ async function session(connection: Connection, urgent: Observable<number> | unde
   const sizes = sizesFor(connection, urgent).subscribe((message) => bytes.next(message));
   const typing = bytes.sendFrom(stdin.isTTY ? keys() : (stdin as AsyncIterable<Buffer>)).subscribe({
     complete: () => {
-      // Without a terminal, the server may still be running the commands from the input.
+      // If the input is not a terminal, the server may still be running commands when the input ends.
       if (stdin.isTTY) void connection.close();
     },
     error: () => undefined, // the output fails with the same error
@@ -108,8 +111,9 @@ async function session(connection: Connection, urgent: Observable<number> | unde
 }
 
 /**
- * If the first chunk begins with the byte that asks for the size, drops this byte. Some servers send this byte twice as
- * urgent data, and then the kernel turns the first one into an ordinary byte. No text begins with this byte.
+ * If the first chunk begins with the byte that asks for the window size, drops this byte. Some servers send this byte
+ * twice as urgent data. The kernel keeps only one urgent byte, so the first of these two bytes becomes an ordinary
+ * byte. No text begins with this byte.
  */
 function withoutWish(chunk: Buffer, index: number): Buffer {
   return index === 0 && chunk[0] === sizeWanted ? chunk.subarray(1) : chunk;
@@ -123,10 +127,14 @@ function print(chunk: Buffer): Promise<void> {
 // #endregion
 
 // #region sizes
-/** The messages with the window size: one when the server asks, and one for each change after that. */
+/**
+ * Emits the messages with the window size: one message when the server asks for the size, and one message for each
+ * later change of the size.
+ */
 function sizesFor({ remote }: Connection, urgent: Observable<number> | undefined): Observable<Buffer> {
   if (!stdout.isTTY) return NEVER;
-  // A unix socket has no urgent data, so the server cannot ask. It accepts the size unasked.
+  // A unix socket has no urgent data, so the server cannot ask for the size. The server accepts a size that it has not
+  // asked for, so the client sends the size at the beginning.
   const wishes = urgent ?? (remote.transport === 'unix' ? of(sizeWanted) : NEVER);
   return wishes.pipe(
     filter((byte) => byte === sizeWanted),
@@ -138,8 +146,8 @@ function sizesFor({ remote }: Connection, urgent: Observable<number> | undefined
 
 // #region keys
 /**
- * The typed input, until the terminal is closed or a line begins with `~.`. A line that begins with `~~` is sent with
- * one `~`.
+ * Yields the typed input until the terminal is closed, or until a line begins with `~.`. If a line begins with `~~`,
+ * yields the line with one `~`.
  */
 async function* keys(): AsyncGenerator<Buffer> {
   let place: 'beginning' | 'tilde' | 'line' = 'beginning';
@@ -164,10 +172,12 @@ async function* keys(): AsyncGenerator<Buffer> {
 
 // #region raw
 /**
- * Makes the terminal pass on every key, including Ctrl-C, and show output unchanged. Node's `setRawMode` still turns
- * each LF into CR LF, which breaks full-screen programs.
+ * Makes the terminal pass every key to this program, including Ctrl-C, and show output unchanged. If this function used
+ * Node's `setRawMode`, the terminal would still turn each LF of the output into CR LF, which breaks full-screen
+ * programs.
  *
- * @returns a function that restores the terminal. This function also runs if an exception or a signal ends the process
+ * @returns a function that restores the terminal. The returned function also runs if an exception or a signal ends the
+ * process
  */
 function makeRaw(): () => void {
   if (!stdin.isTTY) return () => undefined;

@@ -4,7 +4,7 @@
  *     npm run example -- web-server.ts tcp://localhost:8080 docs
  *         serves this project's documentation; try: curl -i http://localhost:8080/guide.md
  *     npm run example -- web-server.ts unix:/tmp/web.sock docs
- *         the same on a unix socket; try: curl -i --unix-socket /tmp/web.sock http://localhost/guide.md
+ *         serves the documentation on a unix socket; try: curl -i --unix-socket /tmp/web.sock http://localhost/guide.md
  */
 import { createServer } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -22,7 +22,7 @@ const patience = {
   connectionsCheckingInterval: 1_000, // the time between two checks of these limits
 };
 const longestStall = 15_000; // ms; a client that stops reading is disconnected 15 to 30 s later
-const atOnce = 1_000; // connections; more clients wait in the kernel
+const atOnce = 1_000; // connections; further clients wait in the kernel
 
 await program('ADDRESS FOLDER', [2, 2], async (address, path) => {
   const folder = await Folder.at(path).catch(() => {

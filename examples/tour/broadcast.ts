@@ -7,7 +7,7 @@ import type { Screen } from './screen.js';
 
 const readers = 50;
 const messages = 2_000;
-/** How many messages are sent before the server waits for the readers. */
+/** How many messages the server sends before it waits until all readers have received them. */
 const atOnce = 50;
 /** More messages than `maxBuffered` and the kernel's buffers can hold for a client that does not read. */
 const mostMessages = 100_000;
@@ -15,10 +15,16 @@ const mostMessages = 100_000;
 interface News {
   readonly sent: number;
   readonly encoded: number;
-  /** For each reader, the number of messages that it received, and how many of them arrived in order. */
+  /**
+   * For each reader: `received` is the number of all messages that arrived, and `inOrder` is the number of messages
+   * that arrived in order.
+   */
   readonly received: readonly number[];
   readonly inOrder: readonly number[];
-  /** How each connection ended. `cutOff` has the ends before the news was over, and `finished` has the later ends. */
+  /**
+   * How each connection ended. `cutOff` is about the connections that ended before the Broadcast completed, and
+   * `finished` is about the connections that ended later.
+   */
   readonly cutOff: readonly string[];
   readonly finished: readonly string[];
 }
@@ -41,7 +47,7 @@ export function newsClaims({ sent, encoded, received, inOrder, cutOff, finished 
   ];
 }
 
-/** Sends each message to many clients, and encodes it once. One client does not read. */
+/** Encodes each message once, and sends it to many clients. One of the clients does not read. */
 export async function broadcast(screen: Screen, checks: Checks, folder: string): Promise<void> {
   screen.heading(`4. Broadcast: one message to ${readers} clients, and to one more that does not read`);
   let encoded = 0;
@@ -110,7 +116,7 @@ class Reader {
     });
   }
 
-  /** Resolves when this message or a later one has arrived, even if an earlier one was lost. */
+  /** Resolves when this message or a later message has arrived, even if an earlier message is missing. */
   async hasHeard(message: number): Promise<void> {
     while (this.latest < message) await firstValueFrom(this.heard);
   }

@@ -3,7 +3,9 @@ import type { Screen } from './screen.js';
 export type Claim = readonly [text: string, holds: boolean];
 
 export class Checks {
-  /** The messages sent and the messages received in order, in all parts of the tour. */
+  /**
+   * The number of messages that were sent, and the number of messages that arrived in order, in all parts of the tour.
+   */
   sent = 0;
   inOrder = 0;
   private readonly screen: Screen;

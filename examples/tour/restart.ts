@@ -14,7 +14,7 @@ import { type Checks, type Claim, number } from './checks.js';
 import type { Screen } from './screen.js';
 
 const wanted = 3_000;
-/** After this many failed attempts, the server starts again. */
+/** When the client has tried in vain to connect this many times, the server starts again. */
 const triesInVain = 3;
 
 const meanings: Readonly<Record<string, string>> = { ENOENT: 'no socket file', ECONNREFUSED: 'nobody listens' };
@@ -35,7 +35,10 @@ export function restartClaims({ asked, answered, connections, failures }: Restar
   ];
 }
 
-/** Stops a server halfway and starts it again. The client reconnects and continues. */
+/**
+ * Stops a server when half of the answers have arrived, and later starts the server again. The client reconnects, and
+ * continues to ask.
+ */
 export async function restart(screen: Screen, checks: Checks, folder: string): Promise<void> {
   screen.heading('3. Reconnect: a server stops, and its client tries to connect until it is back');
   const address = { path: join(folder, 'restart') };
@@ -65,7 +68,7 @@ export async function restart(screen: Screen, checks: Checks, folder: string): P
   const client = connect(address, { codec: lines(), reconnect: backoff({ initial: 200, max: 800 }) });
   client.subscribe((state) => {
     follow(state);
-    if (state.status === 'connected') conversation.ask(client.data); // the last question may be unanswered
+    if (state.status === 'connected') conversation.ask(client.data); // the latest question may still have no answer
   });
   // #endregion
 
@@ -91,7 +94,7 @@ export async function restart(screen: Screen, checks: Checks, folder: string): P
   checks.that(...restartClaims({ asked, answered, connections, failures }));
 }
 
-/** Asks one question at a time. Its channel sends on whichever connection is open. */
+/** Asks one question at a time on the channel of a client. The channel sends on whichever connection is open. */
 class Conversation {
   asked = 0;
   answered = 0;
@@ -101,7 +104,10 @@ class Conversation {
     data.next(`question ${this.answered}`);
   }
 
-  /** Emits the number of answers after each answer, and ignores a second answer to a repeated question. */
+  /**
+   * After each answer, emits the number of answers so far. If a question was repeated, ignores the second answer to
+   * that question.
+   */
   over(data: Channel<string>): Observable<number> {
     return data.pipe(
       filter((answer) => answer === `question ${this.answered}`),

@@ -8,8 +8,8 @@ export interface Terminal {
 const interval = 100;
 
 /**
- * Shows the progress of the tour. On a terminal, it uses colours and shows a status below the finished lines. On other
- * outputs, or if NO_COLOR is set, it writes only the finished lines.
+ * Shows the progress of the tour. On a terminal, the Screen uses colours, and shows a status below the finished lines.
+ * If the output is not a terminal, or if NO_COLOR is set, the Screen writes only the finished lines.
  */
 export class Screen {
   private readonly terminal: Terminal;
@@ -26,21 +26,25 @@ export class Screen {
     this.line(this.coloured('1', text));
   }
 
-  /** Writes a line in place of the status. */
+  /** Writes a line. If a status is shown, the line replaces the status. */
   line(text: string): void {
     clearInterval(this.ticks);
     this.terminal.write(`${this.open ? '\r\x1b[K' : ''}${text}\n`);
     this.open = false;
   }
 
-  /** Shows a status until the next status or line replaces it. If the output is not a terminal, it does nothing. */
+  /**
+   * Shows a status until the next status or line replaces it. Does nothing if the Screen writes only finished lines.
+   */
   status(text: string): void {
     if (!this.live) return;
     this.terminal.write(`\r\x1b[K${text.slice(0, (this.terminal.columns ?? 80) - 1)}`);
     this.open = true;
   }
 
-  /** Shows the text that `text` returns, and updates it until the next line. */
+  /**
+   * Shows the text that `text` returns as the status, and keeps the status up to date until the next line is written.
+   */
   follow(text: () => string): void {
     clearInterval(this.ticks);
     if (!this.live) return;
@@ -49,7 +53,7 @@ export class Screen {
     }, interval);
   }
 
-  /** Draws a bar that fills `share` (0 to 1) of `width`. */
+  /** Returns a bar of `width` characters. The filled part of the bar is `share` (0 to 1) of the width. */
   bar(share: number, width: number): string {
     const full = Math.round(Math.min(1, Math.max(0, share)) * width);
     return `${'█'.repeat(full)}${'░'.repeat(width - full)}`;

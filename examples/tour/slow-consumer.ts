@@ -6,21 +6,29 @@ import { type Checks, type Claim, kibibytes, mebibytes, number } from './checks.
 import type { Screen } from './screen.js';
 
 const size = 32_768;
-/** The numbers of messages in each fast phase and in the slow phase. */
+/** The number of messages in each fast phase (`many`), and in the slow phase (`few`). */
 const many = 20_000;
 const few = 200;
 const total = many + few + many;
 const highWaterMark = 65_536;
-/** The most that `sendFrom` may queue in a channel: the high-water mark, and one message with its length prefix. */
+/**
+ * The most bytes that `sendFrom` can queue in a channel: the high-water mark, and one message with its length prefix.
+ */
 const bound = highWaterMark + size + 4;
-/** The bound on the growth of memory: a tenth of all the data. The two sockets and uncollected garbage need less. */
+/**
+ * The maximum growth of memory: a tenth of all the data. The two sockets and uncollected garbage need less than this
+ * maximum.
+ */
 const mostMemory = 128 * 1_048_576;
 
 interface Phase {
   readonly label: string;
   readonly taken: number;
   readonly milliseconds: number;
-  /** The most bytes queued in the producer's channel, and the most bytes sent but not yet consumed. */
+  /**
+   * `buffered` is the most bytes that were queued in the producer's channel. `ahead` is the most bytes that were sent
+   * but not yet consumed.
+   */
   readonly buffered: number;
   readonly ahead: number;
 }
@@ -31,7 +39,9 @@ interface Consumption {
   readonly inOrder: number;
   readonly phases: readonly Phase[];
   readonly held: Phase;
-  /** Whether the producer was still waiting after the consumer had held its channel for a second. */
+  /**
+   * Whether the producer was still waiting a second after it had begun to wait, while the consumer held its channel.
+   */
   readonly waited: boolean;
   /** How much the resident memory of this process has grown, in bytes. */
   readonly growth: number;
@@ -60,7 +70,7 @@ export function consumptionClaims(consumption: Consumption): Claim[] {
   ];
 }
 
-/** Runs a producer that always has data. Its consumer is fast, then slow, then stopped, then fast again. */
+/** Runs a producer that always has data, and a consumer that is fast, then slow, then stopped, and then fast again. */
 export async function slowConsumer(screen: Screen, checks: Checks): Promise<void> {
   screen.heading('2. Backpressure: a producer can send only as fast as its consumer takes');
   screen.line('   the consumer            taken            rate   buffered      ahead');
@@ -109,7 +119,7 @@ export async function slowConsumer(screen: Screen, checks: Checks): Promise<void
   checks.that(...consumptionClaims({ sent, received, inOrder, phases, held, waited, growth }));
 }
 
-/** A source that always has a message ready. The channel pulls a message only when it has room. */
+/** A source that always has a message ready. The channel pulls a message only when the channel has room. */
 class Producer {
   sent = 0;
   isWaiting = false;
@@ -127,7 +137,7 @@ class Producer {
 
   feed(channel: Channel<Buffer, Uint8Array | string>): void {
     this.channel = channel;
-    // While the channel is not writable, it pulls no message, so the producer waits.
+    // While the channel is not writable, the channel pulls no message, so the producer waits.
     channel.writable.subscribe((writable) => {
       this.isWaiting = !writable;
       this.changes.next();
@@ -135,7 +145,7 @@ class Producer {
     channel.sendFrom(this.messages()).subscribe(channel);
   }
 
-  /** Resolves when the channel has no room, or all messages are sent. */
+  /** Resolves when the channel has no room, or when all messages are sent. */
   async waits(): Promise<void> {
     while (!this.isWaiting && this.sent < total) await firstValueFrom(this.changes);
   }
@@ -150,7 +160,7 @@ class Producer {
   }
 }
 
-/** Takes the requested number of messages, and then none until the next request. */
+/** Takes the requested number of messages, and then takes no message until the next request. */
 class Consumer {
   received = 0;
   inOrder = 0;
@@ -159,7 +169,9 @@ class Consumer {
   private reached: (() => void) | undefined;
   private more = new Subject<never>();
 
-  /** Takes `count` messages, with a pause in ms after each, and resolves after the last one. */
+  /**
+   * Takes `count` messages, with a pause of `pause` ms between messages. Resolves when the last message has arrived.
+   */
   take(count: number, pause = 0): Promise<void> {
     this.left = count;
     this.pause = pause;
@@ -175,7 +187,7 @@ class Consumer {
     this.more.complete();
   }
 
-  /** Processes a message. The next message may follow when the returned Observable has completed. */
+  /** Processes a message. The next message arrives only after the returned Observable has completed. */
   readonly receive = (message: Buffer): Observable<unknown> => {
     if (message.readUInt32BE() === this.received++) this.inOrder++;
     if (--this.left > 0) return this.pause === 0 ? EMPTY : timer(this.pause);
@@ -229,7 +241,7 @@ class Meter {
     const { sent, buffered } = this.producer;
     this.buffered = Math.max(this.buffered, buffered);
     this.ahead = Math.max(this.ahead, (sent - this.consumer.received) * size);
-    // Memory is not measured for each message, because that takes as long as sending one.
+    // Memory is not measured for each message, because a measurement takes as long as sending a message.
     if (sent % 64 === 0) this.measureMemory();
   }
 

@@ -24,7 +24,7 @@ export function echoClaims({ clients, sent, received, inOrder }: Echoes): Claim[
   ];
 }
 
-/** Runs an echo server on TCP and one on a unix socket, with several clients each. */
+/** Runs an echo server on TCP and an echo server on a unix socket. Each server has several clients. */
 export async function twoTransports(screen: Screen, checks: Checks, folder: string): Promise<void> {
   screen.heading('1. Echo: one server on TCP and on a unix socket (a file, for this machine only)');
   const servers = [{ port: 0 }, { path: join(folder, 'echo') }].map((where) => listen(where, { codec: lines() }));

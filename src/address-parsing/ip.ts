@@ -11,8 +11,8 @@ export function ipFamily(text: string): 4 | 6 | undefined {
 }
 
 /**
- * Returns the canonical form of an IP address without a zone, or `undefined` for any other text. An IPv4-mapped address
- * (`::ffff:10.0.0.1`) becomes the IPv4 address.
+ * Returns the canonical form of an IP address that has no zone, or `undefined` for any other text. An IPv4-mapped
+ * address (`::ffff:10.0.0.1`) becomes the IPv4 address.
  */
 export function canonicalIp(text: string): string | undefined {
   if (text.includes('%')) return undefined;
@@ -21,6 +21,7 @@ export function canonicalIp(text: string): string | undefined {
   const { address } = new net.SocketAddress({ address: text, family: 'ipv6' });
   if (!address.includes('.')) return address;
   if (address.startsWith('::ffff:')) return address.slice('::ffff:'.length);
-  // Node writes the obsolete IPv4-compatible addresses with dots (`::0.1.0.0`). Write them in hexadecimal (`::1:0`).
+  // Node writes an obsolete IPv4-compatible address with dots (`::0.1.0.0`). A URL writes the same address in
+  // hexadecimal (`::1:0`).
   return new URL(`http://[${address}]`).hostname.slice(1, -1);
 }

@@ -22,7 +22,8 @@ const loopback = '127.0.0.1';
  *
  * @param input - the address. Ports are integers from 0 to 65,535. Unix paths and abstract names have at most 107 bytes
  * of UTF-8. The default host is `127.0.0.1`. There is no default port
- * @returns a new plain object. {@link formatAddress} converts it to a string that parses to the same address
+ * @returns a new plain object. {@link formatAddress} converts this object to a string, which `parseAddress` converts
+ * back to the same address
  * @throws `ERR_ADDRESS_INVALID` if a part is bad, or if an object has an unknown member. The message names the bad part
  * and its value
  * @example
@@ -194,7 +195,10 @@ function decoded(text: string): string {
   }
 }
 
-/** Rejects members that would otherwise be ignored, such as the `address` of Node's AddressInfo. */
+/**
+ * Throws if `input` has a member other than `members`. Such a member would otherwise be ignored, for example the
+ * `address` of Node's AddressInfo.
+ */
 function only(input: Members, ...members: string[]): Members {
   const extra = Object.keys(input).find((key) => input[key] !== undefined && !members.includes(key));
   if (extra !== undefined)

@@ -3,8 +3,8 @@ import { SocketError } from '../errors/socket-error.js';
 import { describeValue } from '../errors/describe-value.js';
 
 /**
- * Finds the TCP port of a service in the text of a services(5) file. If several TCP entries have this name or alias,
- * the first of them is used. Names are case-sensitive, as in getservbyname(3).
+ * Finds the TCP port of a service in the text of a services(5) file. If several TCP entries have `name` as their name
+ * or alias, the first of these entries is used. Service names are case-sensitive, as in getservbyname(3).
  *
  * @internal
  */
@@ -20,7 +20,8 @@ export function servicePort(text: string, name: string): number | undefined {
 }
 
 /**
- * Looks up a service in the services(5) file (A3). Each call reads the file again, so that changes apply at once.
+ * Looks up a service in the services(5) file (A3). Each call reads the file again, so that the call uses the latest
+ * entries.
  *
  * @internal
  */

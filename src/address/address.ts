@@ -5,15 +5,16 @@
  * - A string: `'tcp://host:port'`, `'tls://host:port'`, `'unix:/path'`, `'unix:@abstract'`, `'memory:name'`, `'fd:3'`.
  *   An IPv6 host is written in brackets, and may have a zone: `'tcp://[fe80::1%eth0]:80'`. The text after `unix:` and
  *   `memory:` is not percent-decoded.
- * - A `URL` with one of these schemes. It is percent-decoded.
- * - An object: `{ port }`, `{ service }`, `{ path }` or `{ fd }`. The first two may also have a `host`. `{ fd }` is an
- *   inherited listening socket (systemd), for `listen` only.
+ * - A `URL` with the scheme `tcp:`, `tls:`, `unix:`, `memory:` or `fd:`. `parseAddress` percent-decodes the host and
+ *   the path of the URL.
+ * - An object: `{ port }`, `{ service }`, `{ path }` or `{ fd }`. With `port` or `service`, the object may also have a
+ *   `host`. `{ fd }` is an inherited listening socket (systemd), for `listen` only.
  * - An {@link Address}, for example the `remote` of a connection.
  *
- * The default host is `127.0.0.1`. An abstract socket is `'unix:@name'` or `{ path: '\0name' }`. But
- * `{ path: '@name' }` is a file called `@name`, and becomes `./@name`. Node's sockets support all forms except
- * `memory`, which is for `memoryTransport()`. `listen` and `connect` throw `ERR_ADDRESS_INVALID` for an address that
- * their transport does not support.
+ * The default host is `127.0.0.1`. An abstract socket has the form `'unix:@name'` or `{ path: '\0name' }`. But
+ * `{ path: '@name' }` means a file called `@name`, so `parseAddress` returns the path `./@name`. Node's sockets support
+ * all forms except `memory`, which is for `memoryTransport()`. `listen` and `connect` throw `ERR_ADDRESS_INVALID` for
+ * an address that their transport does not support.
  *
  * @example
  * ```ts
@@ -39,7 +40,8 @@ export type AddressInput =
  * An address in its parsed form, as {@link parseAddress} returns it. A connection's `local` and `remote` are also
  * Addresses.
  *
- * - `tcp`: `port` is an integer from 0 to 65,535. For a server, 0 lets the system choose. `tls` is true for `tls://`.
+ * - `tcp`: `port` is an integer from 0 to 65,535. For a server, port 0 lets the system choose the port. `tls: true` has
+ *   the same meaning as `tls://`.
  * - `unix`: `path` is `''` for an unnamed client socket, and `'\0name'` for an abstract socket. `path` has at most
  *   107 bytes of UTF-8, not counting the NUL of an abstract socket.
  * - `memory`: a name within this process.

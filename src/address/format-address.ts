@@ -4,7 +4,7 @@ import type { Address } from './address.js';
  * Writes an address as a string that {@link parseAddress} accepts.
  *
  * @param address - the address
- * @returns the string. For an unnamed unix socket it is `'unix:'`, which `parseAddress` rejects
+ * @returns the string. For an unnamed unix socket, the string is `'unix:'`, which `parseAddress` rejects
  * @example
  * ```ts
  * formatAddress({ transport: 'tcp', host: '::1', port: 443, tls: true }); // 'tls://[::1]:443'
@@ -27,7 +27,10 @@ export function formatAddress(address: Address): string {
   }
 }
 
-/** If `path` starts with `@`, returns it with `./` in front, so that `parseAddress` reads it as a file (A1). */
+/**
+ * Returns `path`. If `path` starts with `@`, puts `./` in front, so that `parseAddress` reads the result as a file
+ * (A1).
+ */
 export function filePath(path: string): string {
   return path.startsWith('@') ? `./${path}` : path;
 }

@@ -1,8 +1,8 @@
 /**
  * Holds the bytes of a stream that were received but not yet decoded, oldest first. A decoder examines the bytes in the
- * queue, and takes complete frames off the front. The other bytes stay for the next call.
+ * queue, and takes complete frames off the front. The other bytes stay in the queue for the decoder's next call.
  *
- * The bytes may be spread over several pieces of memory. Apart from its speed, the queue is equivalent to:
+ * The queued bytes may be spread over several pieces of memory. Apart from its speed, the queue is equivalent to:
  *
  * ```ts
  * let waiting = Buffer.concat(chunks);
@@ -20,8 +20,8 @@
  * unfinished frame. `at`, `uint`, `peek`, `take` and `skip` throw a RangeError if you ask for bytes that have not
  * arrived.
  *
- * The Buffers that `head`, `peek` and `take` return stay valid after `decode` has returned. Such a Buffer may be a
- * view, which keeps the memory of its entire chunk alive. So copy the bytes if you keep only a few.
+ * The Buffers that `head`, `peek` and `take` return stay valid after `decode` has returned. A returned Buffer may be a
+ * view, which keeps the memory of its entire chunk alive. So if you keep only a few bytes, copy them.
  *
  * @example
  * ```ts
@@ -40,8 +40,8 @@ export interface ByteQueue {
   /** The number of bytes that have left the queue so far. */
   readonly position: number;
   /**
-   * The first bytes, as many as are contiguous in memory. They stay in the queue, so do not change them. `head` is
-   * empty only if the queue is empty.
+   * As many of the first queued bytes as are contiguous in memory. These bytes stay in the queue, so do not change
+   * them. `head` is empty only if the queue is empty.
    */
   readonly head: Buffer;
   /**
@@ -59,7 +59,7 @@ export interface ByteQueue {
    * Returns an unsigned integer.
    *
    * @param index - where the integer starts: 0 to `length - bytes`
-   * @param bytes - its size, in bytes
+   * @param bytes - the size of the integer, in bytes
    * @param endian - the byte order
    * @returns 0 to 4,294,967,295
    * @example
@@ -72,10 +72,10 @@ export interface ByteQueue {
    * Searches the bytes in the queue, across all pieces of memory.
    *
    * @param needle - a byte, or a sequence of bytes
-   * @param from - the index where the search starts, at least 0; default 0. Start where the last search ended, so that
-   * all searches together take linear time
-   * @returns the first index, from `from` on, at which `needle` begins; -1 if there is none, or if `from` exceeds
-   * `length`
+   * @param from - the index where the search starts, at least 0; default 0. Start a search where the previous search
+   * ended, so that all searches together take linear time
+   * @returns the first index, from `from` on, at which `needle` begins; -1 if `needle` is not found, or if `from`
+   * exceeds `length`
    * @throws a RangeError for a negative `from`
    * @example
    * ```ts
@@ -84,7 +84,7 @@ export interface ByteQueue {
    */
   indexOf(needle: number | Uint8Array, from?: number): number;
   /**
-   * Returns the first bytes, and leaves them in the queue.
+   * Returns the first `count` bytes, and leaves these bytes in the queue.
    *
    * @param count - 0 to `length`
    * @returns a view if the bytes are contiguous in memory, otherwise a copy. Do not change the bytes
@@ -95,7 +95,7 @@ export interface ByteQueue {
    */
   peek(count: number): Buffer;
   /**
-   * Takes the first bytes off, and returns them.
+   * Takes the first `count` bytes off the queue, and returns these bytes.
    *
    * @param count - 0 to `length`
    * @returns a view if the bytes are contiguous in memory, otherwise a copy
@@ -106,7 +106,7 @@ export interface ByteQueue {
    */
   take(count: number): Buffer;
   /**
-   * Drops the first bytes.
+   * Drops the first `count` bytes of the queue.
    *
    * @param count - 0 to `length`
    * @example

@@ -2,7 +2,7 @@
  * Collects the bytes that an encoder writes. If a call of `encode` throws, everything written within that call is
  * dropped (D5).
  *
- * It is equivalent to:
+ * A sink is equivalent to:
  *
  * ```ts
  * const pieces: Uint8Array[] = [];
@@ -11,8 +11,8 @@
  * // at the end of the turn: socket.write(Buffer.concat(pieces))
  * ```
  *
- * Use a sink only within the call of `encode` that receives it. `bufferedBytes` includes the written bytes until the
- * kernel has taken them.
+ * Use a sink only within the call of `encode` that receives it. The channel's `bufferedBytes` includes the bytes in the
+ * sink until the kernel has taken them.
  *
  * @example
  * ```ts
@@ -24,7 +24,7 @@ export interface ByteSink {
   /**
    * Appends bytes.
    *
-   * @param value - kept by reference: do not change it afterwards (C19)
+   * @param value - the bytes. The sink keeps a reference to them, so do not change them after the call (C19)
    * @example
    * ```ts
    * into.bytes(body);
@@ -34,8 +34,8 @@ export interface ByteSink {
   /**
    * Appends text. A single call for the entire frame is fastest.
    *
-   * @param value - the text. Check it first: a lone surrogate, or a character that `encoding` lacks, is replaced
-   * silently
+   * @param value - the text. Check the text first: the sink silently replaces a lone surrogate, and a character that
+   * `encoding` lacks
    * @param encoding - the encoding of the text
    * @example
    * ```ts

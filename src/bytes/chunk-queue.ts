@@ -7,9 +7,9 @@ import { Segment } from './segment.js';
  * many bytes is kept by reference, and a smaller chunk is copied.
  */
 const minReferenced = 1_024;
-/** The maximum size of a segment that grows by copying. When it is full, a new segment starts. */
+/** The maximum size of a segment that grows by copying. When such a segment is full, a new segment starts. */
 const maxGrown = 16_384;
-/** The memory of an unfinished frame is at most this many times as large as the part that has arrived. */
+/** The memory of an unfinished frame is at most this many times as large as the part of the frame that has arrived. */
 const maxFrameGrowth = 32;
 /**
  * An unfinished frame gets its own memory only if at least `minArrived` bytes have arrived, and at least `minMissing`
@@ -17,7 +17,7 @@ const maxFrameGrowth = 32;
  */
 const minArrived = 4_096;
 const minMissing = 32_768;
-/** The maximum number of bytes that are read into an unfinished frame's memory at once. */
+/** The maximum number of bytes that one read puts into an unfinished frame's memory. */
 const maxRead = 262_144;
 
 const empty = Buffer.alloc(0);
@@ -25,7 +25,7 @@ const empty = Buffer.alloc(0);
 /**
  * Holds the bytes of one stream between the socket, which pushes chunks, and the decoder, which takes frames.
  *
- * It is equivalent to this code, but takes linear time, and does not copy bytes that are already contiguous:
+ * The queue is equivalent to this code, but takes linear time, and does not copy bytes that are already contiguous:
  *
  * ```ts
  * let waiting = Buffer.alloc(0);
@@ -43,26 +43,30 @@ const empty = Buffer.alloc(0);
  * };
  * ```
  *
- * A pushed chunk must not be changed afterwards, because the queue keeps it by reference. All of its memory stays alive
- * until its last byte has been taken off. Small chunks that stay in the queue are an exception: they are copied
- * together into larger blocks, so that the queue needs at most about two bytes of memory for each queued byte. When the
- * beginning of a large frame has arrived, the socket reads the rest of the frame directly into `room`.
+ * Do not change a chunk after you have pushed it, because the queue keeps a reference to the chunk. All memory of the
+ * chunk stays alive until the last byte of the chunk has been taken off. Small chunks that stay in the queue are an
+ * exception: the queue copies several such chunks into one larger block, and so needs at most about two bytes of memory
+ * for each queued byte. When the beginning of a large frame has arrived, the socket reads the rest of the frame
+ * directly into `room`.
  *
- * A chunk in the shared read block is borrowed: it is valid only until its delivery ends. `head`, `peek` and `take`
- * copy borrowed bytes, and return the copy. `borrow` and `borrowHead` return borrowed bytes without a copy, for callers
- * that do not keep the bytes. At the end of the delivery, `keepRest` copies the borrowed bytes that are still in the
- * queue.
+ * A chunk in the shared read block is borrowed: the chunk is valid only until it has been delivered to the subscribers.
+ * `head`, `peek` and `take` copy borrowed bytes, and return the copy. `borrow` and `borrowHead` return borrowed bytes
+ * without a copy, for callers that do not keep the bytes. When the chunk has been delivered, `keepRest` copies the
+ * borrowed bytes that are still in the queue.
  */
 export class ChunkQueue implements ByteQueue {
   private size = 0;
   private offset = 0;
   private first: Segment | undefined = undefined;
   private last: Segment | undefined = undefined;
-  /** The segment of the last search or copy. The next search or copy usually continues there. */
+  /** The segment of the last search or copy. The next search or copy usually continues in this segment. */
   private recent: Segment | undefined = undefined;
   /** The frame that `expect` has announced ends at this stream offset. */
   private frameEnd = 0;
-  /** Whether a reader took a view of the last chunk. The socket should then read the next chunk into new memory. */
+  /**
+   * Whether a reader took bytes of the last borrowed chunk to keep, so that they had to be copied. If so, the socket
+   * should read the next chunk into new memory.
+   */
   wasViewed = false;
 
   get length(): number {
@@ -78,7 +82,7 @@ export class ChunkQueue implements ByteQueue {
     return first === undefined ? empty : this.owned(first).view(first.end);
   }
 
-  /** Appends `chunk`. If it is in the shared read block, it is borrowed until `keepRest` is called. */
+  /** Appends `chunk`. If `chunk` is in the shared read block, the queue borrows `chunk` until `keepRest` is called. */
   push(chunk: Buffer): void {
     const count = chunk.length;
     if (count === 0) return;
@@ -97,20 +101,25 @@ export class ChunkQueue implements ByteQueue {
     this.size += count;
   }
 
-  /** Announces that the first `count` bytes are one frame. A large frame is gathered in one place while it arrives. */
+  /**
+   * Announces that the first `count` bytes of the queue are one frame. A large frame is gathered in one place while it
+   * arrives.
+   */
   expect(count: number): void {
     this.frameEnd = this.offset + count;
   }
 
-  /** Copies the borrowed bytes that are still in the queue. Call this before the shared read block is overwritten. */
+  /**
+   * Copies the borrowed bytes that are still in the queue. Call `keepRest` before the shared read block is overwritten.
+   */
   keepRest(): void {
     if (this.last?.isBorrowed === true) this.last.own();
   }
 
   /**
    * The memory where the next bytes of a large frame belong. Undefined if no frame is unfinished, or if the unfinished
-   * frame gets no memory of its own. A socket reads into this memory, and pushes the part that it has filled. Only one
-   * read may be pending, because `room` returns the same memory until the push.
+   * frame gets no memory of its own. A socket reads into this memory, and pushes the part that the read has filled. Do
+   * not start another read before the push, because `room` returns the same memory until the push.
    */
   get room(): Buffer | undefined {
     const missing = this.frameEnd - this.offset - this.size;
@@ -119,14 +128,15 @@ export class ChunkQueue implements ByteQueue {
     if (last === undefined) return undefined;
     if (last.end === last.limit || last !== this.first) {
       if (this.size < minArrived || missing < minMissing) return undefined;
-      // If the memory is for only a part of the frame, it holds at most half of the frame. When it is full, at least
-      // `minMissing` bytes are still missing, so the next part also gets its own memory.
+      // If the memory is for only a part of the frame, it holds at most half of the frame. When this memory is full, at
+      // least `minMissing` bytes of the frame are still missing, so the next part of the frame also gets its own
+      // memory.
       const frame = this.frameEnd - this.offset;
       try {
         last = this.gatherAll(frame <= maxFrameGrowth * this.size ? frame : (maxFrameGrowth / 2) * this.size);
       } catch {
-        // There is not enough memory. But the rest of the frame may never arrive. If it arrives, `take` copies the
-        // frame.
+        // There is not enough memory for the frame. The lack of memory is not an error yet, because the rest of the
+        // frame may never arrive. If the rest arrives, `take` copies the frame.
         return undefined;
       }
     }
@@ -184,13 +194,17 @@ export class ChunkQueue implements ByteQueue {
     return this.contiguous(count);
   }
 
-  /** Like `peek`, but does not copy borrowed bytes. They are valid only until the delivery ends. */
+  /**
+   * Like `peek`, but does not copy borrowed bytes. Borrowed bytes are valid only until their chunk has been delivered.
+   */
   borrow(count: number): Buffer {
     if (!(count >= 0 && count <= this.size)) throw this.outOfRange('count', count);
     return count === 0 ? empty : this.contiguous(count);
   }
 
-  /** Like `head`, but does not copy borrowed bytes. They are valid only until the delivery ends. */
+  /**
+   * Like `head`, but does not copy borrowed bytes. Borrowed bytes are valid only until their chunk has been delivered.
+   */
   borrowHead(): Buffer {
     const first = this.first;
     return first === undefined ? empty : first.view(first.end);
@@ -224,7 +238,7 @@ export class ChunkQueue implements ByteQueue {
     return first.view(first.start + count);
   }
 
-  /** If the bytes of `segment` are borrowed, copies them, so that views of them stay valid. */
+  /** If the bytes of `segment` are borrowed, makes `segment` copy them, so that a reader can keep views of the copy. */
   private owned(segment: Segment): Segment {
     if (segment.isBorrowed) {
       segment.own();
@@ -262,7 +276,7 @@ export class ChunkQueue implements ByteQueue {
     if (recent.origin + recent.end <= this.offset) this.recent = segment;
   }
 
-  /** Returns the segment of the byte at `index`, which must have arrived. */
+  /** Returns the segment that contains the byte at `index`. This byte must have arrived. */
   private segmentAt(index: number): Segment {
     const at = this.offset + index;
     let segment = this.recent!;
@@ -306,8 +320,9 @@ export class ChunkQueue implements ByteQueue {
 
   /**
    * Gathers the first `count` bytes in one segment. The new segment gets at least twice as many bytes as the first
-   * segment had. If the queue has no more bytes than that, the new segment gets all bytes of the queue, and room for as
-   * many again. So even a decoder that peeks at a growing frame whenever a chunk arrives takes linear time in total.
+   * segment had. If the queue has at most that many bytes, the new segment gets all bytes of the queue, and free memory
+   * for the same number of bytes. So even a decoder that peeks at a growing frame whenever a chunk arrives takes linear
+   * time in total.
    */
   private gather(count: number): Segment {
     const joinedBefore = this.first!.end - this.first!.start;

@@ -1,8 +1,10 @@
 /**
- * The memory that all sockets without TLS read into, one at a time. It saves an allocation for each chunk.
+ * The memory that all sockets without TLS read into, one socket at a time. The block saves an allocation for each
+ * chunk.
  *
- * A chunk in this block is borrowed. It is valid only until its delivery ends, because the next chunk of any socket
- * overwrites it. `ChunkQueue` copies the bytes that a reader may keep. Other code has to check `isShared`.
+ * A chunk in this block is borrowed. A borrowed chunk is valid only until it has been delivered to the subscribers,
+ * because the next chunk of any socket overwrites the block. `ChunkQueue` copies the bytes that a reader may keep.
+ * Other code that keeps bytes has to copy them if `isShared` returns true.
  */
 export const readBlock: Buffer = Buffer.allocUnsafeSlow(65_536);
 

@@ -21,7 +21,7 @@ export function takeSlab(size: number): Buffer {
   return freeSlabs.get(bytes)?.pop() ?? Buffer.allocUnsafeSlow(bytes);
 }
 
-/** Returns a slab to the pool. The caller must not use it afterwards. */
+/** Returns a slab to the pool. The caller must not use the slab afterwards. */
 export function returnSlab(slab: Buffer): void {
   const list = freeSlabs.get(slab.length);
   if (list !== undefined && list.length < maxFree) list.push(slab);

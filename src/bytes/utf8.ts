@@ -1,12 +1,12 @@
 import * as buffer from 'node:buffer';
 
 /**
- * Non-ASCII text of at least this many bytes is converted to UTF-16 first. This is up to ten times as fast as
- * `toString('utf8')`.
+ * Non-ASCII text of at least this many bytes is converted to UTF-16 with `transcode`. For such text, `transcode` is up
+ * to ten times as fast as `toString('utf8')`.
  */
 const minTranscoded = 512;
 
-/** Whether `transcode` works. Some runtimes lack it; in others, it always throws. */
+/** Whether `transcode` works. Some runtimes lack `transcode`; in other runtimes, it always throws. */
 const canTranscode = ((): boolean => {
   try {
     return buffer.transcode(Buffer.from('\ufeffé'), 'utf8', 'utf16le').toString('utf16le') === '\ufeffé';
@@ -28,8 +28,8 @@ export function decodeUtf8(bytes: Buffer): string | undefined {
 }
 
 /**
- * Returns whether `text` can be encoded as UTF-8: whether it has no lone surrogate. The cast is needed because
- * TypeScript's es2023 library lacks `isWellFormed`.
+ * Returns whether `text` can be encoded as UTF-8, that is, whether `text` has no lone surrogate. The cast is needed
+ * because TypeScript's es2023 library lacks `isWellFormed`.
  */
 export function isWellFormed(text: string): boolean {
   return (text as string & { isWellFormed(): boolean }).isWellFormed();

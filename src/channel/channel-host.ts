@@ -5,7 +5,7 @@ import type { Inbound, Reader } from '../io/inbound.js';
 import type { Outbound } from '../io/outbound.js';
 import type { SendLane } from '../io/send-lane.js';
 
-/** The connection that carries sent values, as a sender sees it. */
+/** The connection that carries sent values. `Carrier` has only the members that senders use. */
 export interface Carrier {
   readonly inbound: Inbound;
   readonly closed: Observable<{ readonly error?: SocketError }>;
@@ -18,14 +18,14 @@ export type StreamEndListener = (connection: Carrier, end: 'fin' | SocketError) 
 /**
  * The owner of a Channel: a single connection, or a client with one connection after another.
  *
- * At its end, a reader makes three calls. When it has emitted everything received, it calls `readerDrained`. If no
- * other stream follows, the host then ends the reader. The reader calls `readerEnding` just before it notifies its
- * subscribers of the end, and `readerEnded` just after.
+ * At the end of a stream, a reader calls three methods of the host. When the reader has emitted everything received, it
+ * calls `readerDrained`. If no other stream follows, the host then ends the reader. The reader calls `readerEnding`
+ * just before it notifies its subscribers of the end, and `readerEnded` just after this notification.
  */
 export interface ChannelHost extends Origin {
   /**
-   * The receiving side of the connection that is being read: for a client, the oldest connection with unread data.
-   * Undefined while there is nothing to read.
+   * The receiving side of the connection that is being read: for a client, the oldest connection that has not been read
+   * to its end. Undefined while there is no connection to read.
    */
   readonly inbound: Inbound | undefined;
   readonly lane: SendLane;
@@ -36,7 +36,7 @@ export interface ChannelHost extends Origin {
   readonly streamEnds?: Set<StreamEndListener>;
   /** Whether the channel can be subscribed to again after its end, because another stream may follow. */
   readonly reusable: boolean;
-  /** Whether another stream follows. The end of the current stream then does not end the channel. */
+  /** Whether another stream follows. If so, the end of the current stream does not end the channel. */
   readonly continues: boolean;
   /** Called when the channel gets its first subscriber. */
   observed(reader: Reader): void;
@@ -46,7 +46,7 @@ export interface ChannelHost extends Origin {
   ready(): void;
   readerDrained(reader: Reader, end: 'fin' | SocketError): void;
   readerEnding(reader: Reader): void;
-  /** Called when the subscribers have been notified of the end. They may have sent a last answer (C7). */
+  /** Called when the subscribers have been notified of the end. The subscribers may have sent a last answer (C7). */
   readerEnded(): void;
   /** Called when a frame can't be decoded. The rest of the stream can't be decoded either. */
   badFrame(error: SocketError): void;
@@ -59,7 +59,7 @@ export interface ChannelHost extends Origin {
   failedBy(cause: unknown): void;
   /** Whether `error` originates from this host. */
   owns(error: unknown): boolean;
-  /** Ends the sending side after the values sent so far. */
+  /** Ends the sending side when the values sent so far have gone out. */
   complete(): void;
   /** Destroys the connection, or the client, on behalf of the user. */
   destroy(reason: unknown): void;

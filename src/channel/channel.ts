@@ -21,19 +21,19 @@ import { borrowed, host, nextPaced, ofConnection, offer, track, unframed } from 
 import { Receiver } from './receiver.js';
 import { SendFrom, SendFromSubscription } from './send-from.js';
 
-/** How many values are ignored before a warning. A few ignored values are normal. */
+/** How many values a closed channel ignores before it warns. A few ignored values are normal. */
 const ignoredBeforeWarning = 1_000;
 
 /**
  * Sends and receives the messages of one connection: a Flow of the received messages, and an Observer that sends.
  *
- * It works like a Subject for a socket: `subscribe` receives, `next` sends, `complete` sends the FIN, and `error`
- * resets the connection. The Channel emits the peer's messages in order, and completes after the peer's FIN. If the
- * connection fails, the Channel first emits everything received before the failure, and then fails with a
+ * A Channel works like a Subject for a socket: `subscribe` receives, `next` sends, `complete` sends the FIN, and
+ * `error` resets the connection. The Channel emits the peer's messages in order, and completes after the peer's FIN. If
+ * the connection fails, the Channel first emits everything received before the failure, and then fails with a
  * `SocketError`.
  *
- * A Channel limits its buffers, and decodes a message only when it may emit the message. Everything that you send in
- * one turn of the event loop is written together. Apart from that, a Channel is equivalent to:
+ * A Channel limits its buffers, and decodes a message only when it can emit the message. Everything that you send in
+ * one turn of the event loop is written together. Apart from these points, a Channel is equivalent to:
  *
  * ```ts
  * const channelOf = <In, Out>(socket: Socket, decode: (chunk: Buffer) => In[], encode: (value: Out) => Buffer) => ({
@@ -55,10 +55,10 @@ const ignoredBeforeWarning = 1_000;
  * @typeParam Out - the type of the sent messages
  * @backpressure Receiving: while the channel is held or has no subscriber, it buffers at most 65,536 bytes, the current
  * chunk and one unfinished frame. When this buffer is full, the peer has to wait. Sending: the channel buffers at most
- * `maxBuffered` bytes and one value. Beyond that, the option `overflow` applies. A loop that awaits each `send`, and
- * `sendFrom` with an iterable or a Flow, stay within that bound
- * @teardown unsubscribing stops reading. The remaining messages go to the next subscriber, and the connection stays
- * open
+ * `maxBuffered` bytes and one value. To a value beyond this limit, the option `overflow` applies. A loop that awaits
+ * each `send`, and `sendFrom` with an iterable or a Flow, stay within this limit
+ * @teardown when the last subscriber unsubscribes, the channel stops reading. The remaining messages go to the next
+ * subscriber, and the connection stays open
  * @example
  * ```ts
  * connection.data.subscribe((line) => console.log(line)); // receive
@@ -72,8 +72,9 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   private readonly codec: Codec<In, Out>;
   private readonly receiver: Receiver<In>;
   private encoder: Encoder<Out>;
-  /** The lane for which `encoder` encodes, and the number of the lane's connection. */
+  /** The lane for which `encoder` encodes. */
   private lane: SendLane;
+  /** How many times `lane` had moved to a new connection when `encoder` was made. */
   private connection: number;
   private ignored = 0;
 
@@ -90,10 +91,10 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
 
   /**
    * Emits whether more should be sent: false when more than `highWaterMark` bytes are buffered, and true again when the
-   * buffer has drained to half of `highWaterMark`. Use it to pace a source that you drive yourself.
+   * buffer has drained to half of `highWaterMark`. Use `writable` to pace a source that you drive yourself.
    *
-   * @returns an Observable of the current value, followed by each change. When nothing more can be sent, it emits false
-   * and completes. It never fails
+   * @returns an Observable of the current value, followed by each change. When nothing more can be sent, the Observable
+   * emits false and completes. The Observable never fails
    * @example
    * ```ts
    * connection.data.writable.subscribe((writable) => (writable ? sensor.start() : sensor.stop()));
@@ -122,7 +123,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   /**
    * Whether nothing more can be sent: after `complete()`, after `close()`, and after the connection has ended.
    *
-   * @returns true once `next` would be ignored and `send` would reject
+   * @returns true from the moment at which `next` ignores values and `send` rejects
    * @example
    * ```ts
    * connection.data.complete();
@@ -152,10 +153,10 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * Sends a value. `next` never waits and never throws. A value sent before the connection is open is buffered, and a
    * value sent after the end is ignored.
    *
-   * A value that can't be encoded fails the connection with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`. {@link
-   * Channel.send} rejects instead.
+   * A value that can't be encoded fails the connection with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`. For such a
+   * value, {@link Channel.send} only rejects.
    *
-   * @param value - a value for the codec. Bytes are not copied, so do not change them afterwards
+   * @param value - a value for the codec. Bytes are not copied, so do not change them after the call
    * @backpressure if the buffer would exceed `maxBuffered` bytes, the option `overflow` applies: by default, the
    * connection fails with `ERR_OVERFLOW`
    * @example
@@ -189,7 +190,7 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * way. Everything buffered in either direction is dropped. Every subscriber of the connection immediately gets
    * `ERR_CLOSED`, even if its channel is held.
    *
-   * @param reason - the `cause` of that `ERR_CLOSED`
+   * @param reason - the `cause` of the `ERR_CLOSED` that the subscribers get
    * @example
    * ```ts
    * connection.data.error(new Error('the peer talks nonsense'));
@@ -201,15 +202,15 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Sends a value as `next` does, and resolves when more may be sent. A loop that awaits each call sends at the peer's
-   * pace.
+   * Sends a value as `next` does, and resolves when the channel is writable. A loop that awaits each call sends at the
+   * peer's pace.
    *
    * @param value - as for {@link Channel.next}
    * @returns a promise that resolves as soon as the channel is writable. While a client connects, the promise waits for
-   * the connection. It rejects with `ERR_CLOSED`, or with the error that closed the channel, if the value will not be
-   * written. It rejects with `ERR_OVERFLOW` if the buffer would exceed `maxBuffered`, or if `whileDisconnected: 'drop'`
-   * drops the value. It rejects with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG` if the value can't be encoded. An
-   * encoding error does not affect the connection
+   * the connection. The promise rejects with `ERR_CLOSED`, or with the error that closed the channel, if the value will
+   * not be written. The promise rejects with `ERR_OVERFLOW` if the buffer would exceed `maxBuffered`, or if
+   * `whileDisconnected: 'drop'` drops the value. The promise rejects with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`
+   * if the value can't be encoded. An encoding error does not affect the connection
    * @backpressure a caller that does not await the promise fills the buffer, as with `next`
    * @example
    * ```ts
@@ -227,8 +228,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
 
   /**
    * Sends the values of a source at the peer's pace. An iterable is pulled as needed, and a Flow is held when
-   * necessary. A plain Observable can't wait, so its values are passed to `next`. The channel stays open afterwards.
-   * For an iterable or a Flow, the call is equivalent to:
+   * necessary. A plain Observable can't wait, so its values are passed to `next`. When the source ends, the channel
+   * stays open. For an iterable or a Flow, the call is equivalent to:
    *
    * ```ts
    * async function sendFrom<T>(channel: Channel<unknown, T>, source: AsyncIterable<T>): Promise<void> {
@@ -238,9 +239,9 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * ```
    *
    * @param source - anything that RxJS's `from` accepts; each subscription starts the source anew
-   * @returns a cold Observable without values, which sends nothing until it is subscribed to. It completes when the
-   * source has completed and the kernel has taken everything. If the source fails, the Observable fails with the
-   * source's error. If the channel ends first, the Observable fails with `ERR_CLOSED` or the error that closed the
+   * @returns a cold Observable without values, which sends nothing until it is subscribed to. The Observable completes
+   * when the source has completed and the kernel has taken everything. If the source fails, the Observable fails with
+   * the source's error. If the channel ends first, the Observable fails with `ERR_CLOSED` or the error that closed the
    * channel
    * @backpressure an iterable or a Flow waits while the channel isn't writable, so at most `highWaterMark` bytes and
    * one value are buffered. A plain Observable can fill the buffer up to `maxBuffered` bytes; then the option
@@ -260,8 +261,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Makes a view of this channel's connection through a codec. Use it to change the framing in mid-stream. The view
-   * begins at the first byte that no other view has decoded.
+   * Makes a view of this channel's connection through a codec. Use `framed` to change the framing in mid-stream. The
+   * view begins at the first byte that no other view has decoded.
    *
    * @param codec - the framing of the view's messages
    * @returns a channel over the same socket. If several views have subscribers, only the newest of these views reads
@@ -286,8 +287,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
   }
 
   /**
-   * Emits the next bytes of the connection, in chunks as they arrive, and completes after exactly `size` bytes. Use it
-   * for a body whose size was announced in a header. The whole body is never in memory at once.
+   * Emits the next bytes of the connection, in chunks as they arrive, and completes after exactly `size` bytes. Use
+   * `body` for data whose size was announced in a header. The body is never collected in memory.
    *
    * The body begins at the first byte that no other view has decoded. The bytes after the body belong to the next
    * reader. A later subscriber continues where the previous subscriber stopped.
@@ -323,8 +324,8 @@ export class Channel<In, Out = In> extends Flow<In> implements Observer<Out> {
    * Pauses receiving until the Hold is released. Sending continues.
    *
    * @returns the Hold
-   * @backpressure at most 65,536 bytes, the current chunk and one unfinished frame are buffered. Then the kernel's
-   * buffers fill, and the peer has to wait
+   * @backpressure at most 65,536 bytes, the current chunk and one unfinished frame are buffered. When that much is
+   * buffered, the kernel's buffers fill, and the peer has to wait
    * @example
    * ```ts
    * const hold = connection.data.hold();

@@ -15,7 +15,7 @@ export const track: unique symbol = Symbol('rxjs-sockets.track');
 /** Makes a Channel with the same codec for a single connection of a client. */
 export const ofConnection: unique symbol = Symbol('rxjs-sockets.ofConnection');
 
-/** Whether a Channel has no codec. It then sends bytes unchanged. */
+/** Whether a Channel has no codec, so that it sends bytes unchanged. */
 export const unframed: unique symbol = Symbol('rxjs-sockets.unframed');
 
 /** The values of a Channel without a codec, for a subscriber that keeps none of their bytes. */

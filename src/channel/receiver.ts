@@ -10,18 +10,18 @@ import type { ChannelHost } from './channel-host.js';
 
 /** A part of a stream, such as a body. */
 export interface StreamPart {
-  /** Whether all of the part has been decoded. The bytes that follow belong to the next reader. */
+  /** Whether all of the part has been decoded. The bytes after the part belong to the next reader. */
   readonly isComplete: boolean;
 }
 
-/** The receiving half of a Channel. It decodes a message only when it may emit the message. */
+/** The receiving half of a Channel. A Receiver decodes a message only when it can emit the message. */
 export class Receiver<T> implements FlowSource<T>, Reader {
   readonly multicast: Multicast<T>;
   private readonly host: ChannelHost;
   private readonly newDecoder: () => Decoder<T>;
-  /** The part of the stream to read; undefined to read to the end. */
+  /** The part of the stream to read; undefined to read the stream to its end. */
   private readonly part: StreamPart | undefined;
-  /** A subscriber that keeps none of the bytes it receives. */
+  /** A subscriber that keeps none of the bytes that it receives. */
   private borrower: Subscriber<T> | undefined;
   /** The receiving side of the connection whose bytes `decoder` decodes. Each connection has a decoder of its own. */
   private inbound: Inbound | undefined;
@@ -32,7 +32,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   constructor(host: ChannelHost, newDecoder: () => Decoder<T>, part?: StreamPart) {
     this.host = host;
     this.newDecoder = newDecoder;
-    // Made here, so that a codec that cannot make a decoder throws immediately (A5).
+    // The decoder is made here, so that the constructor throws immediately if the codec cannot make a decoder (A5).
     this.decoder = newDecoder();
     this.part = part;
     this.multicast = new Multicast(this);
@@ -47,8 +47,8 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 
   /**
-   * Adds a subscriber that keeps none of the bytes it receives. While it is the only subscriber, chunks are not copied.
-   * Call this only for a channel without a codec.
+   * Adds a subscriber that keeps none of the bytes that it receives. While this subscriber is the only one, chunks are
+   * not copied. Call `addBorrower` only for a channel without a codec.
    */
   addBorrower(subscriber: Subscriber<T>): TeardownLogic {
     this.borrower = subscriber;
@@ -62,7 +62,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   end(end: 'fin' | SocketError): void {
     if (this.host.continues) return;
     const error = end === 'fin' ? undefined : end;
-    // Called first, because a subscriber may subscribe again when it is notified.
+    // `readerEnding` is called before the subscribers are notified, because a notified subscriber may subscribe again.
     this.host.readerEnding(this);
     if (this.host.reusable) this.multicast.interrupt(error);
     else this.multicast.end(error);
@@ -99,7 +99,8 @@ export class Receiver<T> implements FlowSource<T>, Reader {
   }
 
   heldChanged(isHeld: boolean): void {
-    // A Hold does not pause the socket at once. The socket pauses when the read-ahead is full, and `take` resumes it.
+    // A Hold does not pause the socket at once. The socket pauses when the read-ahead is full, and `take` resumes the
+    // socket.
     if (isHeld) this.host.inbound?.slacken();
     else this.host.ready();
   }
@@ -110,7 +111,7 @@ export class Receiver<T> implements FlowSource<T>, Reader {
 
   defer(work: () => void): void {
     const { inbound } = this.host;
-    // Before the first bytes arrive, there is nothing to emit.
+    // Before the first bytes arrive, there is nothing to emit, so `work` is not needed.
     if (inbound === undefined || inbound.received > 0 || inbound.end !== 'open') this.host.defer(work);
   }
 
@@ -135,10 +136,11 @@ export class Receiver<T> implements FlowSource<T>, Reader {
    * or throw because the stream has ended inside a message (D4).
    */
   private takeLast(inbound: Inbound, decoder: Decoder<T>): T | undefined {
-    // A shutdown may end the stream inside a frame, which is then dropped. An unfinished body still fails (S7).
+    // If a shutdown has ended the stream inside a frame, that frame is dropped. But an unfinished body fails (S7).
     if (inbound.end !== 'fin' || (inbound.isStopped && this.part === undefined)) return undefined;
     const { queue } = inbound;
-    // If the stream was cut off, the remaining bytes may look like a complete frame, so they are not decoded (T11).
+    // If the stream has ended without a close_notify, the remaining bytes may look like a complete frame although bytes
+    // are missing. So the remaining bytes are not decoded (T11).
     if (inbound.hasAllowedCutOff && queue.length > 0) return undefined;
     const { position } = queue;
     const value = this.endOfDecoder(decoder, queue);
@@ -153,14 +155,17 @@ export class Receiver<T> implements FlowSource<T>, Reader {
     try {
       return decoder.end?.(queue);
     } catch (cause) {
-      // A client that moves on to a new connection drops the unfinished frame of the old one (K4).
+      // A client that moves on to a new connection drops the unfinished frame of the old connection (K4).
       if (cause instanceof SocketError && cause.code === 'ERR_FRAME_TRUNCATED' && this.host.continues) return undefined;
       throw cause;
     }
   }
 }
 
-/** How many values `end` may return without taking bytes. The limit detects an `end` that returns values forever. */
+/**
+ * How many values a decoder's `end` may return without taking bytes off the queue. The limit detects an `end` that
+ * returns values forever.
+ */
 const mostLastValues = 1_000;
 
 function decodeError(cause: unknown): SocketError {

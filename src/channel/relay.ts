@@ -5,8 +5,9 @@ import { noteReportedCause } from '../errors/error-origin.js';
 import { ReportedObservable } from '../flow/reported-errors.js';
 
 /**
- * Relays between two channels, as a proxy does. Each side's messages go to the other side at the receiver's pace. The
- * FIN is passed on in each direction. Each subscription is equivalent to:
+ * Relays between two channels, as a proxy does. The messages of each channel are sent on the other channel, at the pace
+ * of the other channel's peer. When the peer of one channel sends a FIN, a FIN is also sent on the other channel. Each
+ * subscription is equivalent to:
  *
  * ```ts
  * async function relay(a: Channel<Buffer, Bytes>, b: Channel<Buffer, Bytes>): Promise<void> {
@@ -18,14 +19,14 @@ import { ReportedObservable } from '../flow/reported-errors.js';
  * }
  * ```
  *
- * The sending side of `b` may end cleanly while `a` still receives messages, for example because `b` has no `halfOpen`.
- * The messages from `a` are then read and dropped. When the direction from `b` to `a` has ended, `a` is closed
- * gracefully. The same applies with `a` and `b` exchanged.
+ * If the sending side of `b` ends cleanly, for example because the peer of `b` has finished and `b` has no `halfOpen`,
+ * the messages that `a` receives after that are dropped. When the direction from `b` to `a` has also ended, `a` is
+ * closed gracefully. The same rule applies if the sending side of `a` ends.
  *
  * @param a - one side
  * @param b - the other side
- * @returns a cold Observable without values, which relays nothing until it is subscribed to. It completes when both
- * directions have ended. If one side fails, the Observable fails with that side's error, and the other side's
+ * @returns a cold Observable without values, which relays nothing until it is subscribed to. The Observable completes
+ * when both directions have ended. If one side fails, the Observable fails with that side's error, and the other side's
  * connection fails with `ERR_HANDLER`
  * @backpressure each side is held while the other side isn't writable, so each side buffers at most `highWaterMark`
  * bytes and one value
@@ -45,7 +46,7 @@ export function relay(a: Channel<any, any>, b: Channel<any, any>): Observable<ne
     let left = 2;
     const done = (): void => {
       if (--left > 0) return;
-      // A graceful close has a time limit. So it must not begin while the other direction is still running.
+      // A graceful close has a time limit, so no side is closed while one of the two directions is still running.
       for (const side of unwanted) void side[host].close();
       subscriber.complete();
     };

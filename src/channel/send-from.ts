@@ -64,7 +64,7 @@ export class SendFrom<T> extends ReportedObservable<never> {
 export class SendFromSubscription<T> extends Subscription implements Observer<T>, WatermarkWatcher {
   private readonly channel: SourceSink<T>;
   private readonly host: SendFromHost;
-  /** The lane at the start of the subscription. A client that has ended gets a new lane. */
+  /** The host's lane when this subscription began. A client that has ended gets a new lane. */
   private readonly lane: SendLane;
   private readonly fails: boolean;
   private readonly listener: SendFromListener | undefined;
@@ -75,7 +75,8 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
 
   /**
    * @param fails - whether an error from the source also fails the connection (C8)
-   * @param listener - notified of the end; if omitted, the completion of the source completes the channel (F7)
+   * @param listener - notified of the end of this subscription. If there is no listener, the completion of the source
+   * completes the channel (F7)
    */
   constructor(
     channel: SourceSink<T>,
@@ -99,7 +100,7 @@ export class SendFromSubscription<T> extends Subscription implements Observer<T>
     this.lane.begin();
     this.subscriber = new InternalSubscriber(this);
     if (values instanceof Flow) {
-      // The source is held at first, so that it emits nothing before it can be paused.
+      // The source is held first, and is released when `changed` reports that the channel is writable.
       this.hold = pacingHold(values);
       this.lane.beginPaced();
       const borrowing = channel[unframed] ? (values as Lender<T>)[borrowed] : undefined;

@@ -10,16 +10,17 @@ import { Session } from './session.js';
  * All subscribers to the states and to `data` share one connection.
  *
  * A subscriber gets the current state, then each later state. Without `reconnect`, the Observable completes when the
- * peer has ended the connection cleanly. It fails with a `SocketError` if the attempt or the connection fails.
+ * peer has ended the connection cleanly. The Observable fails with a `SocketError` if the attempt or the connection
+ * fails.
  *
- * With `reconnect`, the client dials again instead. It ends when the `reconnect` policy gives up, or when more than
- * `maxBuffered` bytes would be queued (see `overflow`). After `data.complete()`, the client ends as soon as a
- * connection on which everything was sent has ended.
+ * With `reconnect`, the client dials again after such an end or failure. The client itself ends when the `reconnect`
+ * policy gives up, or when more than `maxBuffered` bytes would be queued (see `overflow`). After `data.complete()`, the
+ * client ends as soon as a connection on which everything was sent has ended.
  *
  * When the last subscriber leaves, the client aborts its attempt, or closes its connection gracefully. On the next
- * subscription it dials again.
+ * subscription, the client dials again.
  *
- * Without `reconnect`, and without subscribers to `data`, it is equivalent to:
+ * Without `reconnect`, and without subscribers to `data`, a client is equivalent to:
  *
  * ```ts
  * const client = new Observable<{ status: string }>((subscriber) => {
@@ -36,8 +37,8 @@ import { Session } from './session.js';
  * }).pipe(share({ connector: () => new ReplaySubject(1) }));
  * ```
  *
- * @typeParam In - the values that it receives; `Buffer` without a codec
- * @typeParam Out - the values that it sends; bytes or text without a codec
+ * @typeParam In - the values that the client receives; `Buffer` without a codec
+ * @typeParam Out - the values that the client sends; bytes or text without a codec
  * @example
  * ```ts
  * client.subscribe({
@@ -51,8 +52,8 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
   /**
    * Receives and sends on the client's connection and, with `reconnect`, on each later connection.
    *
-   * It emits each message from the server, and ends when the client ends. If a connection is lost inside a frame and
-   * the client reconnects, the bytes of that frame are dropped.
+   * `data` emits each message from the server, and ends when the client ends. If a connection is lost inside a frame
+   * and the client reconnects, the bytes of that frame are dropped.
    *
    * Values that you send before or during the first attempt are queued, up to `maxBuffered`, and are sent as soon as a
    * connection opens. When an attempt or a connection has ended, the option `whileDisconnected` decides what happens to
@@ -74,14 +75,14 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
   }
 
   /**
-   * Connects, and returns a promise of the connection. Use it if you want one connection instead of the states.
+   * Connects, and returns a promise of the connection. Use `open` if you want one connection instead of the states.
    *
-   * `open` stays subscribed to the client until that connection ends. With `reconnect`, the promise resolves with the
-   * first successful attempt, however long that takes. To stop waiting, call `client.data.error(reason)` or abort the
-   * `signal`. The client then ends, and the promise rejects with `ERR_CLOSED`.
+   * `open` stays subscribed to the client until the connection ends. With `reconnect`, the promise waits until an
+   * attempt succeeds, however long that takes. To stop waiting, call `client.data.error(reason)` or abort the `signal`.
+   * The client then ends, and the promise rejects with `ERR_CLOSED`.
    *
-   * @returns a promise of the current connection, or of the next one. If the client ends first, the promise rejects
-   * with the client's error, or with `ERR_CLOSED`
+   * @returns a promise of the current connection, or of the next connection. If the client ends first, the promise
+   * rejects with the client's error, or with `ERR_CLOSED`
    * @example
    * ```ts
    * await using connection = await client.open();
@@ -121,7 +122,7 @@ export class Client<In = Buffer, Out = Uint8Array | string> extends Observable<C
   /**
    * Subscribes to the states. The first subscription makes the client dial.
    *
-   * @param observer - an observer of the states, or a function. Omit it if you only want the client to dial
+   * @param observer - an observer of the states, or a function. Omit the observer if you only want the client to dial
    * @returns the Subscription. When the states and `data` have no subscribers left, the client closes its connection
    */
   override subscribe(

@@ -7,20 +7,20 @@ import { Client } from './client.js';
 import { Session } from './session.js';
 
 /**
- * Creates a client. It dials on the first subscription to the client or to its `data`.
+ * Creates a client. The client dials on the first subscription to the client or to its `data`.
  *
- * Each attempt looks the host name up again. If the name has several addresses, the attempt tries one after another,
- * alternating between IPv6 and IPv4. It gives each address one second before it tries the next. `connectTimeout` limits
- * the whole attempt. If all addresses fail, the error has the code of the first failure, and its message lists all
- * failures.
+ * Each attempt looks the host name up again. If the name has several addresses, the attempt tries one address after
+ * another, alternating between IPv6 and IPv4. The attempt gives each address one second before it tries the next
+ * address. `connectTimeout` limits the whole attempt. If all addresses fail, the error has the code of the first
+ * failure, and its message lists all failures.
  *
  * @typeParam In - the values that the client receives
  * @typeParam Out - the values that the client sends
  * @param address - where to connect to. The default host is loopback. The port must be from 1 to 65,535
  * @param options - see {@link ConnectOptions}
- * @returns the client; it has not dialled yet
- * @throws `ERR_ADDRESS_INVALID`, `ERR_OPTION_INVALID`, and `ERR_CLOSED` if the `signal` is already aborted. All other
- * errors arrive as error notifications
+ * @returns the client, which has not dialled yet
+ * @throws `ERR_ADDRESS_INVALID` for a bad address, `ERR_OPTION_INVALID` for a bad option, and `ERR_CLOSED` if the
+ * `signal` is already aborted. All other errors arrive as error notifications
  * @example
  * ```ts
  * const client = connect('tcp://localhost:7000', { codec: lines() });

@@ -10,10 +10,10 @@ import type { SocketError } from '../errors/socket-error.js';
  * - `connected`: `connection` is the client's connection.
  * - `disconnected`: the attempt or the connection has ended. `error` is the reason, and is absent after a clean end.
  * - `waiting`: the client dials again in `delay` ms. `delay` is NaN if the policy has a `delay` function that `backoff`
- *   did not make. `error` is the same as in `disconnected`.
+ *   did not make. `error` is the same as in the preceding `disconnected`.
  *
- * `attempt` counts from 1, and restarts at 1 after a stable connection. In `waiting` it is the number of the attempt
- * that has ended.
+ * `attempt` counts from 1, and restarts at 1 after a stable connection. In `waiting`, `attempt` is the number of the
+ * attempt that has ended.
  *
  * @typeParam In - the values that the connection receives
  * @typeParam Out - the values that the connection sends

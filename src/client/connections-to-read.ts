@@ -1,18 +1,22 @@
 import { readAhead } from '../io/inbound.js';
 
-// A client's readers read its connections one after another, each to its end (K4, K14).
+// The readers of a client's `data` read the client's connections one after another, each connection to its end (K4,
+// K14).
 
 /** A connection that has not been read to its end. */
 interface ReadSource<C> {
   readonly connection: C;
   /**
-   * Whether this was the last connection of its run. If so, its readers end with it, even if the next run has already
-   * begun (K8).
+   * Whether this was the last connection of a run (see `SessionState`). If so, the readers end with this connection,
+   * even if the next run has already begun (K8).
    */
   readonly endsRun: boolean;
 }
 
-/** The connections to read, oldest first. The readers are attached to the first. If the list is empty, they wait. */
+/**
+ * The connections to read, oldest first. The readers are attached to the first connection. If the list is empty, the
+ * readers wait for the next connection.
+ */
 export type ConnectionsToRead<C> = readonly ReadSource<C>[];
 
 /** The unread data and the readers of a connection. */
@@ -29,14 +33,14 @@ export type LeftoverOf<C> = (connection: C) => Leftover;
 /** The memory that an ended connection takes in addition to its unread data, in bytes (K14). */
 const connectionCost = 1_024;
 
-/** Whether earlier connections have so much unread data that a new connection must not be read yet (K14). */
+/** Whether the connections in `toRead` have so much unread data that a new connection must not be read yet (K14). */
 export function waitsForReaders<C>(toRead: ConnectionsToRead<C>, leftover: LeftoverOf<C>): boolean {
   return toRead.reduce((sum, { connection }) => sum + leftover(connection).bytes + connectionCost, 0) >= readAhead;
 }
 
 /**
- * Drops each ended connection that has neither a reader nor anything left for a later reader (K8, K14). Call it while
- * the client has no connection.
+ * Drops each ended connection that has neither a reader nor unread data for a later reader (K8, K14). Call
+ * `withoutEmpty` while the client has no connection.
  *
  * @param alsoKeep - a connection that the readers are about to be attached to
  */
@@ -56,7 +60,9 @@ export function endingRun<C>(toRead: ConnectionsToRead<C>): ConnectionsToRead<C>
   return toRead.map((source, index) => (index === last ? { ...source, endsRun: true } : source));
 }
 
-/** Whether the readers still read a connection of an earlier run. If so, they do not end with the current run. */
+/**
+ * Whether the readers still read a connection of an earlier run. If so, the readers do not end with the current run.
+ */
 export function readsEarlierRun<C>(toRead: ConnectionsToRead<C>): boolean {
   return toRead[0]?.endsRun === true && toRead.at(-1)?.endsRun === false;
 }

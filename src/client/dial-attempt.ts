@@ -6,8 +6,8 @@ import { Timer } from '../scheduling/timer.js';
 import type { Dial, DialEvents, Transport } from '../transport/transport.js';
 
 /**
- * One attempt to connect. It fails after `connectTimeout` unless `established` is called first. No event follows a
- * failure.
+ * One attempt to connect. The attempt fails after `connectTimeout`, unless `established` is called before. After a
+ * failure, `events` gets no further call.
  */
 export class DialAttempt implements Unsubscribable {
   private readonly dial: Dial;
@@ -38,7 +38,10 @@ export class DialAttempt implements Unsubscribable {
     });
   }
 
-  /** Stops the timeout. Call it when the socket is connected and `prepare`, if it is set, has completed (K18). */
+  /**
+   * Stops the timeout. Call `established` when the socket is connected and the option `prepare`, if set, has completed
+   * (K18).
+   */
   established(): void {
     this.end();
   }

@@ -6,9 +6,10 @@ import { SocketError } from '../errors/socket-error.js';
 import type { Prepare } from '../options/connect-options.js';
 
 /**
- * Runs `prepare` on a connection that was just opened (K18).
+ * Runs the client's option `prepare` on a connection that was just opened (K18).
  *
- * @param done - called at most once. `error` is set if `prepare` has failed, or if the connection has ended first
+ * @param done - called at most once, when `prepare` or the connection has ended. `error` is set if `prepare` has
+ * failed, or if the connection has ended first
  * @returns a Subscription. Unsubscribing before `done` is called stops `prepare` and resets the connection
  */
 export function prepareConnection<In, Out>(

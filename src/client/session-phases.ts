@@ -6,7 +6,7 @@ import type { ConnectionsToRead, LeftoverOf } from './connections-to-read.js';
 
 /**
  * The state of a client, for `reduce` in `session-reducer.ts`. `C` is a connection, `R` is a reader of `data`, and `W`
- * is a watcher of the published states. The reducer only compares them.
+ * is a watcher of the published states. The reducer only compares values of these three types.
  *
  * A run begins when a subscriber makes the client dial, and lasts until the client ends. A later subscription begins
  * the next run (K8).
@@ -20,7 +20,7 @@ export interface EveryState<C, R, W> {
   readonly watchers: readonly W[];
   readonly readers: readonly R[];
   readonly toRead: ConnectionsToRead<C>;
-  /** The number of attempts so far, in all runs. It identifies the current attempt. */
+  /** How many attempts there have been so far, in all runs. This number identifies the current attempt. */
   readonly dials: number;
 }
 
@@ -33,8 +33,8 @@ export interface ToNextRun {
 export interface Idle<C, R, W> extends EveryState<C, R, W> {
   readonly phase: 'idle';
   /**
-   * The destination of the values sent on `data`. The last run's connection may still send after its readers have been
-   * notified of the end (C7). If `isConcluded` is true, values are queued for the next run as soon as this connection
+   * The destination of the values sent on `data`. The last run's connection can still send after its readers have been
+   * notified of the end (C7). If `isConcluded` is true, values are queued for the next run as soon as that connection
    * is about to end its sending side. `destroy` sets `isConcluded` to false, so that no value is queued for the next
    * run before the connection has closed (K8).
    */
@@ -42,7 +42,7 @@ export interface Idle<C, R, W> extends EveryState<C, R, W> {
 }
 
 interface Run<C, R, W> extends EveryState<C, R, W> {
-  /** The last published state. A new watcher gets it first. */
+  /** The last published state. A new watcher first gets this state. */
   readonly shown: Shown<C>;
   readonly count: AttemptCount;
 }
@@ -54,7 +54,7 @@ export type Connected<C, R, W> = Run<C, R, W> & {
   readonly connection: C;
   /** The destination of the values sent on `data`. */
   readonly sending: { readonly to: 'connection' | 'next connection' } | ToNextRun;
-  /** True once this side has failed the client, or has destroyed the client. Then no other connection follows. */
+  /** Whether this side has failed or destroyed the client. If so, the client opens no other connection in this run. */
   readonly isEnding: boolean;
   /**
    * Whether the readers have been notified of the end of the connection. If so, a reader that subscribes later waits
@@ -63,7 +63,9 @@ export type Connected<C, R, W> = Run<C, R, W> & {
   readonly isConcluded: boolean;
 };
 
-/** The phase is `disconnected` until all watchers have been notified of that state. After that, it is `waiting`. */
+/**
+ * The phase is `disconnected` until all watchers have got the state `disconnected`. After that, the phase is `waiting`.
+ */
 export type Waiting<C, R, W> = Run<C, R, W> & {
   readonly phase: 'disconnected' | 'waiting';
   readonly next: AttemptCount;
@@ -86,7 +88,7 @@ export interface Surroundings<C, R> {
   readonly isCompleted: boolean;
   /** Whether values passed to `data` are still unsent. */
   readonly hasQueued: boolean;
-  /** Set if the client's signal is already aborted. A new run fails at once with this error. */
+  /** The error with which a new run fails at once if the client's signal is already aborted; otherwise undefined. */
   readonly aborted: SocketError | undefined;
 }
 
@@ -107,7 +109,7 @@ export function connectionToEnd<C, R, W>(state: SessionState<C, R, W>): C | unde
   return connectionOf(state);
 }
 
-/** Whether the client is expected to dial again when this connection ends (K4, K15). */
+/** Whether the client is expected to dial again when `connection` ends (K4, K15). */
 export function isFollowed<C, R, W>(
   state: SessionState<C, R, W>,
   connection: C,
@@ -118,7 +120,7 @@ export function isFollowed<C, R, W>(
   return state.sending.to === 'next connection' || !isCompleted || hasQueued;
 }
 
-/** Whether the readers continue with the next connection when they have read the current one to its end (K4). */
+/** Whether the readers continue with the next connection when they have read their connection to its end (K4). */
 export function readsOn<C, R, W>(state: SessionState<C, R, W>, around: Surroundings<C, R>): boolean {
   const [source] = state.toRead;
   if (source === undefined || source.endsRun) return false;

@@ -11,10 +11,11 @@ import {
 import { leave, start } from './session-run.js';
 import { idle, isWanted, andThen, type Step, unchanged } from './session-step.js';
 
-// The transitions about readers of `data`: which connection they read, and when they are notified of its end.
+// The transitions about readers of `data`: which connection the readers read, and when the readers are notified of the
+// end of that connection.
 
 /**
- * K8, K14: a new reader first reads the data left in earlier connections. If the other readers have already been
+ * K8, K14: a new reader first reads the unread data of earlier connections. If the other readers have already been
  * notified of the current connection's end, the new reader waits for the next connection.
  */
 export function addReader<C, R, W>(state: SessionState<C, R, W>, reader: R, around: Surroundings<C, R>): Step<C, R, W> {
@@ -39,8 +40,8 @@ export function removeReader<C, R, W>(state: SessionState<C, R, W>, reader: R): 
 }
 
 /**
- * K1, K8: if an earlier run has been read to its end, the remaining readers move on to the next connection. If no
- * subscriber remains, the client ends.
+ * K1, K8: if the connections of an earlier run have been read to their end, the other readers move on to the next
+ * connection. If no subscriber remains, the current run ends.
  */
 export function readOnOrLeave<C, R, W>(state: SessionState<C, R, W>, around: Surroundings<C, R>): Step<C, R, W> {
   return andThen(readOnIfDone(state, around), leave);
@@ -97,7 +98,7 @@ export function breakStream<C, R, W>(
 }
 
 /**
- * C7, K8: a reader is notified that the input from the last connection of a run has ended. That connection may still
+ * C7, K8: a reader is notified that the input from the last connection of a run has ended. That connection can still
  * send.
  */
 export function conclude<C, R, W>(
@@ -126,7 +127,10 @@ export function conclude<C, R, W>(
   };
 }
 
-/** K4, K5: the wait begins. Readers that have read everything leave their connection. */
+/**
+ * K4, K5: the wait for the next attempt begins. If the readers have read everything from their connection, they leave
+ * that connection.
+ */
 export function startWaiting<C, R, W>(state: Waiting<C, R, W>, { leftover }: Surroundings<C, R>): Step<C, R, W> {
   const [first] = state.toRead;
   const isDone = first?.endsRun === false && leftover(first.connection).bytes === 0;
@@ -146,7 +150,7 @@ function readOnIfDone<C, R, W>(state: SessionState<C, R, W>, { leftover }: Surro
   return isRead && !hasReaders ? readNext(state) : unchanged(state);
 }
 
-/** Moves the readers on to the next connection. If there is none yet, they wait for it. */
+/** Moves the readers on to the next connection. If there is no next connection yet, the readers wait for it. */
 function readNext<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
   const [source, ...toRead] = state.toRead;
   if (source === undefined) return unchanged(state);

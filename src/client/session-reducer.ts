@@ -14,11 +14,12 @@ import { closed, connect, destroy, dial, end, finishSending, giveUp, leave, lose
 import { isOf, show, type Step, unchanged, without } from './session-step.js';
 
 /**
- * Decides when a client dials, dials again and ends. It takes a state and an event, and returns the next state and the
- * actions to perform. It does no I/O and reads no clock: `Session` performs the actions.
+ * Decides when a client dials, dials again and ends. `reduce` takes a state and an event, and returns the next state
+ * and the actions to perform. `reduce` does no I/O and reads no clock: `Session` performs the actions.
  *
  * An event is ignored if the table does not list it for the state, or if the listed condition is false. A row lists
- * every action that its steps may return. `test/model/session-reducer.test.ts` compares the table with the reducer.
+ * every action that the reducer can return for the row's event. `test/model/session-reducer.test.ts` compares the table
+ * with the reducer.
  *
  * `start` stands for: replaceOutput, watchSignal, expectConnection, close, dial, publish, continue.
  *
@@ -59,7 +60,7 @@ import { isOf, show, type Step, unchanged, without } from './session-step.js';
  * | any                   | badFrame                                                  | the same     | forwardBadFrame, continue                                             | D3, K17     |
  * | any                   | badFrameHandled                                           | the same     | readNext, reportStreamEnd                                             | D3, K17     |
  *
- * An event with the number of an attempt (`dial`) is ignored if the next attempt has begun or the client has ended.
+ * An event that names its attempt (`dial`) is ignored if the next attempt has begun or the client has ended.
  */
 export function reduce<C, R, W>(
   state: SessionState<C, R, W>,

@@ -31,7 +31,7 @@ export function start<C, R, W>(state: Idle<C, R, W>, around: Surroundings<C, R>)
       ...(ofEarlierRun !== undefined || early !== undefined ? [{ do: 'replaceOutput' } as const] : []),
       { do: 'watchSignal' },
       { do: 'expectConnection' },
-      // The earlier connection still sends its queued values, but gets no new ones.
+      // The connection of the earlier run still sends its queued values, but gets no new values.
       ...(ofEarlierRun === undefined ? [] : [{ do: 'close', connection: ofEarlierRun } as const]),
       ...dialling.actions,
     ],
@@ -55,7 +55,7 @@ export function dial<C, R, W>(state: EveryState<C, R, W>, count: AttemptCount, f
 
 /**
  * C2, K4, K14: the attempt has succeeded. Queued values are sent before later values. Earlier connections with unread
- * data are read before this one.
+ * data are read before the new connection.
  */
 export function connect<C, R, W>(
   state: Dialling<C, R, W>,
@@ -71,7 +71,7 @@ export function connect<C, R, W>(
     actions: [
       { do: 'endAttempt' },
       ...(waitsForReaders(state.toRead, leftover) ? [{ do: 'block', connection } as const] : []),
-      // A prepared connection is already open.
+      // In the phase `preparing`, the connection is already open.
       ...(phase === 'connecting' ? [{ do: 'open', connection } as const] : []),
       ...(state.toRead.length === 0 ? [{ do: 'attach', connection, readers } as const] : []),
       { do: 'adopt', connection },
@@ -82,7 +82,7 @@ export function connect<C, R, W>(
 
 /**
  * C7, K4, K8: no more values can be sent on a connection. If another connection will follow, the unsent values are
- * queued for that one.
+ * queued for the next connection.
  */
 export function finishSending<C, R, W>(
   state: SessionState<C, R, W>,
@@ -154,8 +154,8 @@ export function lost(
 }
 
 /**
- * K3, K8: the client ends. The subscribers to notify are removed from the state before the first one is notified. A
- * subscriber may subscribe or send while it is notified; the subscription or the value then belongs to the next run. A
+ * K3, K8: the client ends. The subscribers to notify are removed from the state before the first of them is notified.
+ * If a subscriber subscribes or sends while it is notified, the subscription or the value belongs to the next run. A
  * reader that is attached to a connection is notified by that connection.
  */
 export function end<C, R, W>(
@@ -250,7 +250,7 @@ export function giveUp<C, R, W>(
 
 /**
  * C8, K8: the program destroys the client. If `data` was sending on a connection, `data` ignores values until the
- * readers have been notified of the end, or that connection has closed.
+ * readers have been notified of the end, or until that connection has closed.
  */
 export function destroy<C, R, W>(
   state: SessionState<C, R, W>,

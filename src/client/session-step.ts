@@ -15,7 +15,7 @@ export function renewed<C, R, W>(state: SessionState<C, R, W>): Step<C, R, W> {
   return { state, actions: [{ do: 'replaceOutput' }] };
 }
 
-/** A step to `state` that also publishes it. */
+/** A step to `state` that also publishes `state.shown`. */
 export function show<C, R, W>(state: Running<C, R, W>): Step<C, R, W> {
   return { state, actions: [{ do: 'publish', watchers: state.watchers, shown: state.shown }] };
 }
@@ -33,7 +33,7 @@ export function idle<C, R, W>(state: EveryState<C, R, W>, sending: Idle<C, R, W>
   return { ...everyState(state), phase: 'idle', sending };
 }
 
-/** Drops the fields of the current phase. */
+/** Returns the fields that a state has in every phase. */
 export function everyState<C, R, W>(state: EveryState<C, R, W>): EveryState<C, R, W> {
   const { address, limits, watchers, readers, toRead, dials } = state;
   return { address, limits, watchers, readers, toRead, dials };

@@ -41,8 +41,8 @@ type Action<In, Out> = SessionAction<SocketConnection<In, Out>, Reader, Watcher<
  * Runs the state machine in `session-reducer.ts`. `Session` turns calls from the client's channel, connections and
  * timers into events, and performs the resulting actions.
  *
- * The state changes before the first action is performed. An action may call a subscriber that subscribes, leaves or
- * sends. The resulting event is handled within that call, in the new state.
+ * The state changes before the first action is performed. If an action calls a subscriber, and the subscriber
+ * subscribes, leaves or sends, the resulting event is handled within that call, in the new state.
  */
 export class Session<In, Out>
   implements
@@ -55,7 +55,7 @@ export class Session<In, Out>
   readonly reusable = true;
   readonly streamEnds: Set<StreamEndListener> = new Set();
   readonly hasIncidents = false;
-  /** Replaced whenever later values belong to the next run (K8). */
+  /** The lane of the values sent on `data`. The lane is replaced whenever later values belong to the next run (K8). */
   lane: SendLane;
   /** The sending side of the connection, or a queue of values for the next connection. */
   outbound: Outbound;
@@ -67,11 +67,12 @@ export class Session<In, Out>
   /** The current attempt, or the wait for the next attempt. */
   private work = new Subscription();
   private attempt: DialAttempt | undefined;
-  /** The latest connection, and the time at which it was adopted. */
+  /** The latest connection. */
   private connection: SocketConnection<In, Out> | undefined;
+  /** The time at which the client became `connected` on `connection`. */
   private since = 0;
   private ignoreSignal: (() => void) | undefined;
-  /** The states that are not delivered yet, because a watcher is being notified. */
+  /** The states that are not delivered yet, because a watcher is still being notified of an earlier state. */
   private readonly unpublished: (readonly [Watcher<In, Out>, ConnectionState<In, Out>])[] = [];
 
   constructor(address: Address, settings: ConnectSettings<In, Out>, transport: Transport) {
@@ -97,7 +98,7 @@ export class Session<In, Out>
     };
   }
 
-  // Surroundings: the state machine looks these up.
+  // Surroundings: the members that the state machine reads.
 
   readonly leftover = ({ inbound }: SocketConnection<In, Out>): Leftover => ({
     bytes: inbound.queue.length,
@@ -122,7 +123,7 @@ export class Session<In, Out>
     return signal?.aborted === true ? noteOrigin(abortError(signal, this.address), this) : undefined;
   }
 
-  // ChannelHost: the channel calls these.
+  // ChannelHost: the members that the channel uses.
 
   get inbound(): Inbound | undefined {
     return this.reading?.inbound;
@@ -203,7 +204,8 @@ export class Session<In, Out>
     else connection.defer(work);
   }
 
-  // OutboundOwner: an output without a connection calls this if it refuses a value and the client has to fail.
+  // OutboundOwner: an Outbound without a connection calls `sendFailed` if it refuses a value and the client has to
+  // fail.
 
   sendFailed(error: SocketError): void {
     this.failClient(error);
@@ -213,7 +215,7 @@ export class Session<In, Out>
     this.dispatch({ type: 'failed', error: noteOrigin(error, this) });
   }
 
-  // ConnectionOwner: the connections call these.
+  // ConnectionOwner: the methods that the connections call.
 
   finishing(connection: SocketConnection<In, Out>, error?: SocketError): void {
     this.dispatch({ type: 'finishing', connection, error });
@@ -266,7 +268,7 @@ export class Session<In, Out>
         this.publish(action.watchers, action.shown);
         break;
       case 'endWatchers':
-        // All watchers get the last state before the first one is notified of the end.
+        // All watchers get the last state before the first watcher is notified of the end.
         if (action.last !== undefined) this.publish(action.watchers, action.last);
         for (const watcher of action.watchers) {
           if (action.error === undefined) watcher.complete();
@@ -300,8 +302,8 @@ export class Session<In, Out>
         this.since = asyncScheduler.now();
         const earlier = this.outbound;
         this.outbound = action.connection.outbound;
-        // Flush the queued values before a subscriber can send more (C2). The readers get their first bytes in a later
-        // turn.
+        // Flush the queued values before a subscriber can send more values (C2). No reader has sent an answer yet,
+        // because the readers get their first bytes in a later turn.
         this.outbound.adopt(earlier);
         action.connection.expectClaim();
         break;
@@ -357,8 +359,7 @@ export class Session<In, Out>
   }
 
   /**
-   * Publishes a state. A watcher that is notified may cause the next state. The other watchers still get this state
-   * first (K2).
+   * Publishes a state. If a notified watcher causes the next state, the other watchers still get this state first (K2).
    */
   private publish(watchers: readonly Watcher<In, Out>[], shown: ConnectionState<In, Out>): void {
     for (const watcher of watchers) this.unpublished.push([watcher, shown]);

@@ -2,7 +2,8 @@ import type { ByteQueue } from '../bytes/byte-queue.js';
 import type { ByteSink } from '../bytes/byte-sink.js';
 
 /**
- * Decodes the values of one stream. Each call takes one complete frame off the queue, and leaves all other bytes there.
+ * Decodes the values of one stream. Each call of `decode` takes one complete frame off the queue, and leaves all other
+ * bytes in the queue.
  *
  * Receiving through a codec is equivalent to:
  *
@@ -18,8 +19,8 @@ import type { ByteSink } from '../bytes/byte-sink.js';
  * });
  * ```
  *
- * Between two calls, another view of the connection may take bytes off the queue. So a decoder that remembers how far
- * it has searched must check whether `position` has changed.
+ * Between two calls of `decode`, another view of the connection may take bytes off the queue. So a decoder that
+ * remembers how far it has searched must check whether the queue's `position` has changed.
  *
  * A decoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a bad frame, and is not called again. The channel
  * emits the values before that frame, and then fails. The program can still send a response, which is flushed before
@@ -39,7 +40,8 @@ export interface Decoder<T> {
    * Takes the next frame off the queue.
    *
    * @param bytes - the received bytes; the same queue on each call
-   * @returns the value of the frame, or `undefined` if more bytes are needed. In that case, take nothing off the queue
+   * @returns the value of the frame, or `undefined` if more bytes are needed. A call that returns `undefined` must take
+   * nothing off the queue
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -51,16 +53,17 @@ export interface Decoder<T> {
    * Returns a value that the end of the stream completes, or throws if the stream ends inside a message.
    *
    * `end` is called when the peer has ended the stream cleanly and `decode` has returned `undefined`. The queue may be
-   * empty then. `end` is called again until it returns `undefined`. If bytes are left in the queue afterwards, the
-   * connection fails with `ERR_FRAME_TRUNCATED`. This also applies to a decoder without `end`. `end` is not called for
-   * a stream that was reset or destroyed.
+   * empty at that time. `end` is called again until it returns `undefined`. If bytes remain in the queue after that,
+   * the connection fails with `ERR_FRAME_TRUNCATED`. The connection also fails in this way if bytes remain and the
+   * decoder has no `end`. `end` is not called for a stream that was reset or destroyed.
    *
-   * A decoder that keeps data between two frames has to return this data once, as the last value, or throw
+   * If a decoder keeps data between two frames, its `end` has to return this data once, as the last value, or throw
    * `ERR_FRAME_TRUNCATED`. If `end` returns more than 1,000 values without taking a byte off the queue, the connection
    * fails with `ERR_FRAME_INVALID`.
    *
    * @param bytes - the remaining bytes; none if the stream ends between two frames
-   * @returns a value, or `undefined` if no value is left. In that case, take nothing off the queue
+   * @returns a value, or `undefined` if there is no more value. A call that returns `undefined` must take nothing off
+   * the queue
    * @throws `ERR_FRAME_TRUNCATED`, `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -75,7 +78,8 @@ export interface Decoder<T> {
  *
  * An encoder throws `ERR_FRAME_TOO_LONG` or `ERR_FRAME_INVALID` for a value that cannot be sent. No part of that value
  * is sent, and the encoder must return to its previous state. Each encoded value must be decodable on its own, because
- * earlier values may have been dropped (`overflow: 'drop'`), or sent on an earlier connection (`reconnect`).
+ * the peer's decoder may not have got the earlier values: these may have been dropped (`overflow: 'drop'`), or sent on
+ * an earlier connection (`reconnect`).
  *
  * @typeParam T - the type of the values
  * @example
@@ -89,7 +93,7 @@ export interface Encoder<T> {
    * Appends one value.
    *
    * @param value - the value
-   * @param into - receives the bytes. Do not use it after the call
+   * @param into - the sink that receives the bytes. Do not use the sink after the call
    * @throws `ERR_FRAME_TOO_LONG`, `ERR_FRAME_INVALID`
    * @example
    * ```ts
@@ -101,9 +105,9 @@ export interface Encoder<T> {
 
 /**
  * Defines how messages are laid out in a stream of bytes. One codec can serve many connections, because it makes a new
- * decoder and encoder for each of them.
+ * decoder and a new encoder for each connection.
  *
- * Sending over a connection is equivalent to this, however the network splits the bytes into chunks:
+ * Sending over a connection is equivalent to this code, however the network splits the bytes into chunks:
  *
  * ```ts
  * const encoder = codec.encoder(); // at one end

@@ -38,7 +38,7 @@ interface DelimitedRules {
 /**
  * Frames binary messages with a delimiter after each message. A message ends at the first occurrence of the delimiter.
  *
- * Reading is equivalent to this, except that the codec notices earlier that a message is too long:
+ * Reading is equivalent to this code, except that the codec notices earlier that a message is too long:
  *
  * ```ts
  * function decode(queue: ByteQueue): Buffer | undefined {
@@ -55,7 +55,7 @@ interface DelimitedRules {
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a message is certain to exceed `maxLength`, and with
  * `ERR_FRAME_TRUNCATED` if the stream ends before the delimiter of a message. Encoding fails with `ERR_FRAME_TOO_LONG`
- * for a message over `maxLength`. It fails with `ERR_FRAME_INVALID` for:
+ * for a message over `maxLength`. Encoding fails with `ERR_FRAME_INVALID` for:
  *
  * - a message that contains the delimiter;
  * - a message such as `'xa'` with the delimiter `'aa'`: the first delimiter in `'xaaa'` begins inside the message;
@@ -88,7 +88,9 @@ export function delimited(
   return { decoder: () => new DelimitedDecoder(rules), encoder: () => new DelimitedEncoder(rules) };
 }
 
-/** The maximum size of a delimiter, in bytes. With each new chunk, up to that many earlier bytes are searched again. */
+/**
+ * The maximum size of a delimiter, in bytes. With each new chunk, up to this number of earlier bytes is searched again.
+ */
 const maxDelimiter = 255;
 
 function delimiterOption(value: string | Uint8Array): Buffer {
@@ -131,8 +133,8 @@ class DelimitedDecoder implements Decoder<Buffer> {
   }
 
   /**
-   * Records the earliest offset at which the next delimiter may begin. Throws if a message that ends there would exceed
-   * `maxLength`.
+   * Records the earliest offset at which the next delimiter may begin. Throws if a message that ends at that offset
+   * would exceed `maxLength`.
    */
   private wait(bytes: ByteQueue): void {
     const { length, position } = bytes;

@@ -20,7 +20,8 @@ import { messageLength, messageSize } from './message-checks.js';
  * Decoding fails only if the stream ends inside a message. The error is `ERR_FRAME_TRUNCATED`. Encoding fails with:
  *
  * - `ERR_FRAME_TOO_LONG` for more than `size` bytes;
- * - `ERR_FRAME_INVALID` for fewer bytes, a value that is neither bytes nor a string, or a string with a lone surrogate.
+ * - `ERR_FRAME_INVALID` for fewer than `size` bytes, a value that is neither bytes nor a string, or a string with a
+ *   lone surrogate.
  *
  * @param size - the size of each message, in bytes: 1 to 2,147,483,647
  * @returns a codec that receives Buffers

@@ -51,7 +51,7 @@ export interface JsonLinesOptions {
  * Decoding fails with:
  *
  * - `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`;
- * - `ERR_FRAME_INVALID` for a rejected line, and for a line that is not JSON, with the parser's error as `cause`;
+ * - `ERR_FRAME_INVALID` for a rejected line, and, with the parser's error as `cause`, for a line that is not JSON;
  * - `ERR_FRAME_TRUNCATED` if the stream ends inside a line.
  *
  * Encoding fails with:
@@ -60,7 +60,7 @@ export interface JsonLinesOptions {
  * - `ERR_FRAME_INVALID` for a rejected value, and for a value that JSON cannot represent: undefined, a function, a
  *   bigint, or a cycle.
  *
- * @typeParam In - the type of received values. The codec does not check it: a peer can send any JSON
+ * @typeParam In - the type of received values. The codec does not check this type: a peer can send any JSON
  * @typeParam Out - the type of sent values
  * @param options - `maxLength` (1 to 2,147,483,647 bytes; default 65,536)
  * @returns a codec whose messages are JSON values, `null` included
@@ -138,7 +138,7 @@ function stringify(value: unknown): string {
   );
 }
 
-/** Throws for valid JSON that the codec rejects, whether it is received or sent. */
+/** Throws for valid JSON that the codec rejects, whether the JSON was received or is to be sent. */
 function refuse(json: string): void {
   if (namesPrototype(json)) throw new SocketError('ERR_FRAME_INVALID', 'a message has __proto__ as a name');
   if (isTooDeep(json)) {
@@ -147,9 +147,9 @@ function refuse(json: string): void {
 }
 
 /**
- * Matches the name `__proto__`, whether its characters are plain or escaped. In valid JSON, it matches nothing else:
- * if no backslash precedes a quote, and an underscore (plain or escaped) follows it, the quote begins a string. If a
- * colon follows a string, the string is a name.
+ * Matches the name `__proto__`, whether its characters are plain or escaped. In valid JSON, the expression matches
+ * nothing else: a quote with no backslash before it, and with an underscore (plain or escaped) after it, begins a
+ * string. A string with a colon after it is a name.
  */
 const prototypeName =
   /(?<!\\)"(?:_|\\u005[Ff]){2}(?:p|\\u0070)(?:r|\\u0072)(?:o|\\u006[Ff])(?:t|\\u0074)(?:o|\\u006[Ff])(?:_|\\u005[Ff]){2}"\s*:/;
@@ -167,8 +167,8 @@ function isTooDeep(json: string): boolean {
 }
 
 /**
- * Returns whether `json` contains more than `maxDepth` opening brackets and braces. Some of them may be in strings, or
- * not nested.
+ * Returns whether `json` contains more than `maxDepth` opening brackets and braces. Some of these characters may be in
+ * strings, or not nested.
  */
 function opensMany(json: string): boolean {
   let count = 0;

@@ -59,8 +59,8 @@ interface PrefixRules {
  * +---------------------+-------------------+
  * ```
  *
- * The length does not include the field itself. For any other header, for example with a message type, write your own
- * {@link Codec}.
+ * The length does not include the length field itself. For any other header, for example one that contains a message
+ * type, write your own {@link Codec}.
  *
  * Reading is equivalent to:
  *

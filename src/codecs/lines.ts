@@ -18,7 +18,7 @@ import { decodeUtf8 } from '../bytes/utf8.js';
  */
 export interface LinesOptions {
   /**
-   * The ending that is written after each line. Both endings are accepted when reading.
+   * The ending that is written after each line. When reading, the codec accepts both endings.
    *
    * @defaultValue '\n'
    */
@@ -54,7 +54,7 @@ const checks: Checks<LinesRules> = {
  * Frames text as lines. A message is a line without its ending. When reading, both `'\n'` and `'\r\n'` end a line.
  *
  * The last line of a stream needs no ending. A `'\r'` at the very end of the stream is part of the last line. A byte
- * order mark at the start is part of the first line. For lines of ASCII, reading is equivalent to:
+ * order mark at the start of the stream is part of the first line. For lines of ASCII, reading is equivalent to:
  *
  * ```ts
  * function decode(bytes: ByteQueue): string | undefined {
@@ -65,12 +65,13 @@ const checks: Checks<LinesRules> = {
  * }
  * ```
  *
- * Lines that are available together are decoded as one string, which is then split. So a stored line of 13 characters
- * or more may keep up to 16 KiB of neighbouring lines in memory.
+ * Lines that are available together are decoded as one string, which is then split. In V8, a part of 13 characters or
+ * more keeps the whole string alive. So a stored line of that length may keep up to 16 KiB of neighbouring lines in
+ * memory.
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as a line is certain to exceed `maxLength`, and with
- * `ERR_FRAME_INVALID` for invalid UTF-8. Encoding fails with `ERR_FRAME_TOO_LONG` for a line over `maxLength`. It fails
- * with `ERR_FRAME_INVALID` for:
+ * `ERR_FRAME_INVALID` for invalid UTF-8. Encoding fails with `ERR_FRAME_TOO_LONG` for a line over `maxLength`. Encoding
+ * fails with `ERR_FRAME_INVALID` for:
  *
  * - a value that is not a string;
  * - a string that contains `'\n'`, or ends with `'\r'` if the delimiter is `'\n'`;
@@ -104,8 +105,8 @@ const maxBlock = 16_384;
 
 /**
  * Decodes a block of complete lines to one string, and returns this string line by line. The bytes of a line leave the
- * queue when the line is returned. If `position` has changed between two calls, a different view has read from the
- * queue, so the block is dropped.
+ * queue when the line is returned. If the queue's `position` has changed between two calls of `decode`, a different
+ * view has read from the queue, so the block is dropped.
  */
 class LinesDecoder implements Decoder<string> {
   private readonly encoding: 'utf8' | 'latin1';
@@ -162,7 +163,8 @@ class LinesDecoder implements Decoder<string> {
     this.text = '';
     this.cursor = 0;
     let scanned = Math.max(0, this.scanned - position);
-    // If more than half of the bytes are new, searching all of them again still takes linear time in total.
+    // If more than half of the queued bytes have not been searched yet, searching all queued bytes again still takes
+    // linear time in total.
     if (bytes.length > 2 * scanned) {
       const head = borrowHead(bytes);
       const count = Math.min(head.length, this.blockSize);
@@ -176,7 +178,7 @@ class LinesDecoder implements Decoder<string> {
     const first = bytes.indexOf(newline, scanned);
     if (first === -1) return this.wait(bytes);
     if (first > this.maxLength + 1) throw tooLong('a line', this.maxLength);
-    // The line is longer than a block, or spans several chunks. A few later lines are decoded with it.
+    // The line is longer than a block, or spans several chunks. A few later lines are decoded together with this line.
     const block = borrow(bytes, Math.max(first + 1, Math.min(bytes.length, minBlock)));
     return this.setBlock(block, block.lastIndexOf(newline) + 1);
   }
@@ -192,12 +194,12 @@ class LinesDecoder implements Decoder<string> {
     return true;
   }
 
-  /** Records that the queued bytes contain no newline. Throws if they are too long for a line. */
+  /** Records that the queued bytes contain no newline. Throws if these bytes are too long for a line. */
   private wait(bytes: ByteQueue): false {
     const count = bytes.length;
     this.scanned = bytes.position + count;
     if (count <= this.maxLength) return false;
-    // A '\r' at the end may be part of the line's ending.
+    // A '\r' at the end of the queue may be the first half of the line's ending.
     if (count === this.maxLength + 1 && bytes.at(count - 1) === carriageReturn) return false;
     throw tooLong('a line', this.maxLength);
   }
@@ -227,7 +229,7 @@ class LinesEncoder implements Encoder<string> {
     into.text(value + this.delimiter, encoding);
   }
 
-  /** If the peer would not read `value` as it was sent, returns the reason. */
+  /** If the peer would not receive exactly `value` as one line, returns the reason. */
   private faultOf(value: unknown): string | undefined {
     if (typeof value !== 'string') return `must be a string, got ${describeValue(value)}`;
     if (value.includes('\n')) return 'must not contain a line ending';

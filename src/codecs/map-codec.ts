@@ -28,8 +28,9 @@ import { func, withMethods } from '../validation/checks.js';
  * @typeParam In - the type that the new codec receives
  * @typeParam Out - the type that the new codec sends
  * @param codec - the codec to build on
- * @param decode - converts a received message. It must be synchronous: a promise would become the value
- * @param encode - converts a value before it is sent. It must also be synchronous
+ * @param decode - converts a received message. `decode` must be synchronous: a returned promise would become the
+ * received value
+ * @param encode - converts a value before the value is sent. `encode` must also be synchronous
  * @returns the new codec
  * @throws `ERR_OPTION_INVALID` for an argument of the wrong type
  * @example

@@ -47,7 +47,7 @@ export interface NetstringOptions {
  * send a string, which is encoded as UTF-8, or bytes. Do not change sent bytes.
  *
  * Decoding fails with `ERR_FRAME_TOO_LONG` as soon as the length read so far exceeds `maxLength`, before memory is
- * allocated. It fails with `ERR_FRAME_INVALID` at the first wrong byte. Encoding fails with:
+ * allocated. Decoding fails with `ERR_FRAME_INVALID` at the first wrong byte. Encoding fails with:
  *
  * - `ERR_FRAME_TOO_LONG` for a message over `maxLength`;
  * - `ERR_FRAME_INVALID` for a value that is neither bytes nor a string, or a string with a lone surrogate.
@@ -80,8 +80,9 @@ class NetstringDecoder implements Decoder<Buffer> {
 
   decode(bytes: ByteQueue): Buffer | undefined {
     let size = 0;
-    // The first wrong byte determines the error, however the bytes are split into chunks. The header is read again with
-    // each chunk. This costs little: the header is short, because a length over the maximum is refused at once.
+    // The first wrong byte determines the error, however the bytes are split into chunks. With each chunk, the header
+    // is read again from its first byte. Reading it again costs little: the header is short, because a length over the
+    // maximum is refused at once.
     for (let at = 0; at < bytes.length; at++) {
       const byte = bytes.at(at);
       if (byte === colon && at > 0) return this.take(bytes, at + 1, size);

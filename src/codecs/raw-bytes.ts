@@ -5,14 +5,15 @@ import { borrowHead } from '../bytes/chunk-queue.js';
 import { SocketError } from '../errors/socket-error.js';
 import { isWellFormed } from '../bytes/utf8.js';
 
-/** The default codec. It receives chunks as they arrive, and sends bytes or text. */
+/** The default codec, which receives chunks as they arrive, and sends bytes or text. */
 export const bytes: Codec<Buffer, Uint8Array | string> = {
   decoder: () => chunks,
   encoder: () => chunks,
 };
 
 /**
- * Takes a chunk for a subscriber that does not keep it. The bytes are valid only until the chunk has been delivered.
+ * Takes a chunk off the queue for a subscriber that does not keep the chunk. The bytes are valid only until the chunk
+ * has been delivered.
  */
 export function borrowChunk(queue: ByteQueue): Buffer | undefined {
   const chunk = borrowHead(queue);
@@ -30,7 +31,7 @@ const chunks = {
   },
   encode(value: Uint8Array | string, into: ByteSink): void {
     if (typeof value === 'string') {
-      // Strings are joined before they are encoded, so a lone surrogate could become part of a character.
+      // Strings are joined before they are encoded, so the lone surrogates of two strings could become one character.
       if (!isWellFormed(value)) throw new SocketError('ERR_FRAME_INVALID', 'the text has a lone surrogate');
       into.text(value, 'utf8');
     } else if (value instanceof Uint8Array) into.bytes(value);

@@ -12,9 +12,9 @@ import { decodeUtf8 } from '../bytes/utf8.js';
  * Decodes and encodes text without frames. Each received message is the text that has arrived since the previous
  * message.
  *
- * The text of one call of `next` may arrive as several messages, and the text of several calls as one message. A code
- * point is never split. A letter and its combining accent are two code points, which may arrive in different messages.
- * A byte order mark is kept. Reading is equivalent to:
+ * The text of one call of `next` may arrive as several messages, and the text of several calls may arrive as one
+ * message. No code point is split between two messages. A letter and its combining accent are two code points, which
+ * may arrive in different messages. A byte order mark is kept. Reading is equivalent to:
  *
  * ```ts
  * const decoder = new TextDecoder(encoding, { fatal: true, ignoreBOM: true });
@@ -23,16 +23,17 @@ import { decodeUtf8 } from '../bytes/utf8.js';
  *
  * with three exceptions:
  *
- * - `'latin1'` decodes each byte to the code point with the same number. `TextDecoder` does not always do that.
+ * - `'latin1'` decodes each byte to the code point with the same number. `TextDecoder` decodes some bytes to other code
+ *   points.
  * - An unfinished character stays in the queue.
- * - Text before invalid bytes is emitted before the error.
+ * - If bytes are invalid, the text before them is emitted, and then decoding fails.
  *
  * Decoding fails with `ERR_FRAME_INVALID` for invalid UTF-8, and with `ERR_FRAME_TRUNCATED` if the stream ends inside a
  * character. Encoding fails with `ERR_FRAME_INVALID` for a value that is not a string, and for a string with a lone
  * surrogate or, with latin1, a character above 0xFF. An empty string sends nothing.
  *
- * A message consumes all bytes that have arrived. So switch to a different framing (`framed`) only while the peer is
- * waiting for this side to send.
+ * A message consumes all bytes that have arrived, even bytes that the peer has sent in a different framing. So switch
+ * to that framing (`framed`) only while the peer is waiting for this side to send.
  *
  * @param encoding - `'utf8'` (default) or `'latin1'`
  * @returns a codec whose messages are non-empty strings
@@ -106,8 +107,8 @@ function sizeOf(lead: number): number {
 }
 
 /**
- * Returns whether the continuation byte `second` may follow `lead`. Overlong forms, surrogates and characters above
- * U+10FFFF are invalid.
+ * Returns whether the continuation byte `second` can follow the first byte `lead` in valid UTF-8. Overlong forms,
+ * surrogates and characters above U+10FFFF are invalid.
  */
 function follows(lead: number, second: number): boolean {
   switch (lead) {

@@ -1,7 +1,10 @@
 /** The array is compacted only after this many items have been removed. */
 const minRemoved = 16;
 
-/** A queue that removes its first item in constant time on average. `shift` on a long array moves all other items. */
+/**
+ * A queue that removes its first item in constant time on average. The method `shift` of a long array would move all
+ * other items.
+ */
 export class Fifo<T> {
   private items: T[] = [];
   private head = 0;
@@ -30,7 +33,7 @@ export class Fifo<T> {
     const { items, head } = this;
     if (head === items.length) return undefined;
     const item = items[head];
-    // A removed item must not stay alive.
+    // The array must not keep the removed item alive.
     items[head] = undefined as T;
     this.head = head + 1;
     // At least half of the items have been removed, so on average compacting moves each item at most once.

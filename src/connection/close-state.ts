@@ -5,7 +5,7 @@ import type { ConnectionSettings } from './connection-settings.js';
  * The stages of a connection, up to its end:
  * - `open`: no close, shutdown or failure has begun. One side, or both, may already have finished.
  * - `draining`: a shutdown or a bad frame has ended the receiving side. The connection closes when it has no reader and
- *   no work in progress.
+ *   no work in progress (a handler or a paced send).
  * - `closing`: the FIN has been sent or is queued. Until the peer's FIN arrives, input that no reader takes is
  *   discarded.
  * - `aborted`: this side has reset or released the socket, but the socket has not called `onClose` yet.
@@ -43,7 +43,7 @@ export type CloseAction =
   | { readonly do: 'lingerInput' }
   /**
    * Call `checkDrained` after the event loop has handled other events. Until then, a reader that was notified of the
-   * end may still reply.
+   * end can still reply.
    */
   | { readonly do: 'scheduleDrainCheck' }
   | { readonly do: 'startClaimTimer' | 'stopClaimTimer' | 'startHalfOpenTimer' }
@@ -57,8 +57,8 @@ type Actions = readonly CloseAction[];
 const nothing: Actions = [];
 
 /**
- * Decides how one connection ends. It has no socket and no timers. Each input changes the state, and returns the
- * actions that the connection has to perform, in order.
+ * Decides how one connection ends. `CloseState` has no socket and no timers. Each input changes the state, and returns
+ * the actions that the connection has to perform, in order.
  *
  * Each line of the table is a transition. The first line that matches the input and the phase, and whose condition is
  * true, applies. If no line applies, nothing happens. `test/connection/close-state-table.test.ts` compares the table
@@ -178,7 +178,8 @@ export class CloseState {
   /**
    * Closes gracefully (C11).
    *
-   * @param limit - in ms; 0 means no limit. A later call can shorten the time that is left
+   * @param limit - the time until the close is forced, in ms; 0 means no limit. A later call can shorten the
+   * remaining time
    */
   close(limit: number = this.closeTimeout): Actions {
     switch (this.phase) {
@@ -200,10 +201,10 @@ export class CloseState {
   }
 
   /**
-   * Shuts down (S7). The readers get everything received. The connection closes when it has no reader and no work in
-   * progress.
+   * Shuts down (S7). The readers get everything received. The connection closes when it has no reader, and no handler
+   * or paced send is in progress.
    *
-   * @param limit - in ms; 0 means no limit
+   * @param limit - the time until the connection is aborted, in ms; 0 means no limit
    */
   drain(limit: number): Actions {
     switch (this.phase) {
@@ -262,7 +263,8 @@ export class CloseState {
   }
 
   /**
-   * Ends a drain if no work is in progress and there is no reader. The action `scheduleDrainCheck` asks for this call.
+   * Begins to close a draining connection if it has no reader, and no handler or paced send is in progress. The action
+   * `scheduleDrainCheck` asks for this call.
    */
   checkDrained(isBusy: boolean, hasReader: boolean): Actions {
     if (this.phase !== 'draining' || isBusy || hasReader) return nothing;

@@ -34,7 +34,7 @@ export class ConnectionEnd {
     return this.promise;
   }
 
-  /** Sets the outcome. Call `emit` afterwards. */
+  /** Sets the outcome. To report the outcome to the subscribers of `closed`, call `emit` afterwards. */
   reach(outcome: Closed): void {
     this.state = { is: 'reached', outcome, subject: this.state.is === 'awaited' ? this.state.subject : undefined };
   }

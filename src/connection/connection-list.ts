@@ -6,7 +6,7 @@ export interface Listed<T> {
 
 /**
  * The open connections of a server, oldest first. A Set would keep closed connections in memory, because V8 links the
- * old table of a growing Set to the new one. Everything in the old table can then stay in memory until the next full
+ * old table of a growing Set to the new table. Everything in the old table can then stay in memory until the next full
  * garbage collection. So the list makes a Set only when `set` is read.
  */
 export class ConnectionList<T extends Listed<T>> {
@@ -15,7 +15,7 @@ export class ConnectionList<T extends Listed<T>> {
   private last: T | undefined;
   private liveSet: Set<T> | undefined;
 
-  /** A live Set of the members. Each access returns the same Set. */
+  /** The members as a Set, which changes together with the list. Each access returns the same Set. */
   get set(): ReadonlySet<T> {
     this.liveSet ??= new Set(this.all());
     return this.liveSet;

@@ -6,7 +6,7 @@ import type { Closed } from './connection.js';
 export interface ConnectionOwner<C> extends Origin {
   /** Called when the connection is about to end its sending side. `error` is set if the connection has failed. */
   finishing(connection: C, error?: SocketError): void;
-  /** Returns whether the owner will open another connection after this one. */
+  /** Returns whether the owner will open another connection after `connection`. */
   outlives(connection: C): boolean;
   /** Called when a handler fails after its connection has failed or ended. */
   failedAfter?(error: SocketError): void;

@@ -14,18 +14,20 @@ import type { StartTlsOptions, TlsInfo } from '../transport/tls.js';
  * @see rule C12
  */
 export interface Closed {
-  /** The connection that has ended. `JSON.stringify` and a spread leave it out. */
+  /** The connection that has ended. `JSON.stringify` and a spread leave this member out. */
   readonly connection: Connection<any, any>;
   /**
    * `'finished'`: both sides ended cleanly. `'destroyed'`: this side destroyed the connection. `'failed'`: all other
    * cases.
    */
   readonly reason: 'finished' | 'destroyed' | 'failed';
-  /** The error that ended the connection: absent if `'finished'`, `ERR_CLOSED` if `'destroyed'`. */
+  /**
+   * The error that ended the connection: absent if `reason` is `'finished'`, `ERR_CLOSED` if `reason` is `'destroyed'`.
+   */
   readonly error?: SocketError;
-  /** The number of received bytes, including discarded ones. */
+  /** The number of received bytes, including discarded bytes. */
   readonly bytesRead: number;
-  /** The number of bytes that the kernel has accepted; the peer may have received fewer. */
+  /** The number of bytes that the kernel has accepted; the peer may have received fewer bytes. */
   readonly bytesWritten: number;
 }
 
@@ -39,7 +41,7 @@ export interface Closed {
  * @see {@link Connection.stats}
  */
 export interface ConnectionStats {
-  /** The number of received bytes, including buffered and discarded ones. */
+  /** The number of received bytes, including buffered and discarded bytes. */
   readonly bytesRead: number;
   /** The number of bytes that the kernel has accepted. The `bufferedBytes` of the channels are not included. */
   readonly bytesWritten: number;
@@ -52,10 +54,10 @@ export interface ConnectionStats {
  * state `connected` contains its connection.
  *
  * A connection lives until both sides have ended, until it fails, or until you call `close` or `destroy`. Unsubscribing
- * from its channels does not end it, but an unused connection ends after `claimTimeout`.
+ * from its channels does not end a connection, but an unused connection ends after `claimTimeout`.
  *
- * @typeParam In - the messages received through the codec; `Buffer` without one
- * @typeParam Out - the messages sent through the codec; bytes or text without one
+ * @typeParam In - the messages received through the codec; `Buffer` without a codec
+ * @typeParam Out - the messages sent through the codec; bytes or text without a codec
  * @example
  * ```ts
  * server.subscribe((connection) => {
@@ -66,7 +68,7 @@ export interface ConnectionStats {
  * @see rules C1 to C29
  */
 export interface Connection<In = Buffer, Out = Uint8Array | string> {
-  /** A number, unique in this process: 1, 2, 3 and so on. */
+  /** A number that no other connection of this process has. The connections get the numbers 1, 2, 3 and so on. */
   readonly id: number;
   /** The address of this end. */
   readonly local: Address;
@@ -77,7 +79,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    */
   readonly remote: Address;
   /**
-   * Sends and receives messages through the codec. Without a codec it emits chunks of bytes as they arrive.
+   * Sends and receives messages through the codec. Without a codec, `data` emits chunks of bytes as they arrive.
    *
    * @example
    * ```ts
@@ -119,22 +121,22 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * Starts TLS on this connection (STARTTLS): as a server if the connection was accepted or if you set
    * `isServer: true`, otherwise as a client.
    *
-   * Values that you have already sent go out first, unencrypted. Values that you send from now on are buffered until
-   * the handshake has finished. Subscribers and views stay attached.
+   * Values that you sent before the call go out first, unencrypted. Values that you send after the call are buffered
+   * until the handshake has finished. Subscribers and views stay attached.
    *
-   * Call it in the turn in which you send your last unencrypted message, or receive the peer's last unencrypted
-   * message. Unencrypted bytes after that message may come from an attacker on the network. They fail the connection
-   * with `ERR_TLS`, and are never emitted, even if they arrived before the call.
+   * Call `startTls` in the turn in which you send your last unencrypted message, or receive the peer's last unencrypted
+   * message. Unencrypted bytes after that message may come from an attacker on the network. Such bytes fail the
+   * connection with `ERR_TLS`, and are never emitted, even if they arrived before the call.
    *
-   * @param options - the TLS options, as for `listen` if this side is the TLS server, or as for `connect` if it is the
-   * TLS client. Pass the same object for every connection, so that it is prepared only once. `handshakeTimeout` limits
-   * the time from the call to the end of the handshake, in milliseconds. The default is the `handshakeTimeout` of
-   * `listen` or `connect`, which is 10,000 unless you set it
+   * @param options - the TLS options, as for `listen` if this side is the TLS server, or as for `connect` if this side
+   * is the TLS client. Pass the same object for every connection, so that the library prepares the options only once.
+   * `handshakeTimeout` limits the time from the call to the end of the handshake, in milliseconds. The default is the
+   * `handshakeTimeout` of `listen` or `connect`, which is 10,000 unless you set it
    * @returns a promise of the new value of `tls`. If the handshake fails or takes too long, the connection fails with
    * `ERR_TLS` or `ERR_TIMEOUT_HANDSHAKE`, and the promise rejects with that error. If the handshake cannot start, only
    * the promise rejects. The error is `ERR_OPTION_INVALID` for wrong options, for a transport without TLS, and after an
-   * earlier call. If the sending or the receiving side has ended, it is `ERR_CLOSED` or the error that ended the
-   * connection
+   * earlier call of `startTls`. If the sending or the receiving side has ended, the error is `ERR_CLOSED` or the error
+   * that ended the connection
    * @backpressure `bufferedBytes` includes the values sent during the handshake, and `overflow` applies to them
    * @example
    * ```ts
@@ -149,8 +151,8 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * channel that is not held still get the peer's data. All other input is discarded. After `closeTimeout` the
    * connection fails with `ERR_TIMEOUT_CLOSE`.
    *
-   * @returns a promise that resolves when the connection has ended, for whatever reason. It never rejects. Each call
-   * returns the same promise
+   * @returns a promise that resolves when the connection has ended, for whatever reason. The promise never rejects.
+   * Each call of `close` returns the same promise
    * @example
    * ```ts
    * connection.data.next('bye');
@@ -174,7 +176,7 @@ export interface Connection<In = Buffer, Out = Uint8Array | string> {
    * Ends the connection at once. A TCP connection is reset. A unix socket, which has no reset, is closed. All buffered
    * data is dropped. The subscribers of the connection's channels get `ERR_CLOSED`, and `closed` emits `destroyed`.
    *
-   * @param reason - the `cause` of that `ERR_CLOSED`; `undefined` by default
+   * @param reason - the `cause` of the `ERR_CLOSED` that the subscribers get; `undefined` by default
    * @example
    * ```ts
    * connection.destroy(new Error('not welcome'));

@@ -22,7 +22,10 @@ import type { BorrowingSocketEvents, SocketControls, StreamCutOff, TransportSock
 
 let lastId = 0;
 
-/** `opened` counts from this time, so that its value is small enough for V8 to store in the field itself. */
+/**
+ * `opened` counts the milliseconds from this time. So the value of `opened` is small enough for V8 to store it in the
+ * field itself.
+ */
 const loaded = Date.now();
 
 /**
@@ -126,7 +129,7 @@ export class SocketConnection<In, Out>
     this.perform(this.state.destroy(error));
   }
 
-  // Used by its server or its client, and by the adapters in `interop`.
+  // Used by the connection's server or client, and by the adapters in `interop`.
 
   /** The neighbours of this connection in its server's list of connections. */
   earlier: SocketConnection<In, Out> | undefined;
@@ -160,7 +163,10 @@ export class SocketConnection<In, Out>
     return this.settings.endsNodeStreamsAfterPeer;
   }
 
-  /** After this call, the peer's FIN no longer ends the sending side. A Node stream decides when to end that side. */
+  /**
+   * After this call, the peer's FIN no longer ends the sending side. The stream of `toNodeStream` decides when the
+   * sending side ends.
+   */
   keepSendingAfterPeer(): void {
     this.state.keepSendingAfterPeer();
   }
@@ -170,8 +176,8 @@ export class SocketConnection<In, Out>
   }
 
   /**
-   * Shuts down (S7). The readers get everything received. The connection closes when it has no reader and no work in
-   * progress.
+   * Shuts down (S7). The readers get everything received. The connection closes when it has no reader, and no handler
+   * or paced send is in progress.
    *
    * @param limit - the time until the connection is aborted, in ms; 0 means no limit
    */
@@ -190,13 +196,14 @@ export class SocketConnection<In, Out>
       else this.fail(new SocketError('ERR_TIMEOUT_CLOSE', 'the server was shut down before all was sent'));
     };
     this.defer(() => {
-      // A generator whose input has just ended returns within a few microtasks, so give it time to do so.
+      // The input of the paced sends has just ended. A generator that reads this input returns within a few microtasks,
+      // so check again after other events.
       if (this.lane.pacedTasks > 0) this.socket.scheduler.afterOtherEvents(finish);
       else finish();
     });
   }
 
-  // ChannelHost: used by its channels.
+  // ChannelHost: used by the connection's channels.
 
   get lane(): SendLane {
     return this.outbound.lane;
@@ -236,8 +243,8 @@ export class SocketConnection<In, Out>
 
   readerDrained(reader: Reader, end: 'fin' | SocketError): void {
     const { inbound, state } = this;
-    // If bytes remain, the last frame is incomplete. That is an error, unless this side has stopped the input, or an
-    // error other than a cut-off has ended the stream.
+    // If bytes remain, the last frame is incomplete. An incomplete frame is an error, unless this side has stopped the
+    // input, or an error other than a cut-off has ended the stream.
     const needsCompleteFrame = end === 'fin' ? !inbound.isStopped : state.isCutOff;
     if (needsCompleteFrame && inbound.queue.length > 0) {
       this.badFrame(new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame'));
@@ -260,7 +267,7 @@ export class SocketConnection<In, Out>
     // If the handler only passes on its connection's own error, there is nothing to report.
     if (this.owns(cause)) return;
     const error = handlerError(cause, this.remote);
-    // `closed` reports only the first failure, so the owner has to report a later one.
+    // `closed` reports only the first failure, so the owner has to report a later failure.
     if (!this.hasFailed && !this.state.isOver) this.fail(error);
     else this.owner.failedAfter?.(error);
   }
@@ -271,7 +278,7 @@ export class SocketConnection<In, Out>
 
   complete(): void {
     // Values that the program has already sent on the client's channel have to go out before the FIN, so flush them
-    // now. Values that it sends later go to the next connection.
+    // now. Values that the program sends later go to the next connection.
     if (this.owner.outlives(this)) this.outbound.flush('haste');
     this.perform(this.state.complete());
   }
@@ -342,7 +349,7 @@ export class SocketConnection<In, Out>
     this.perform(this.state.socketClosed(error));
   }
 
-  // Used by its timers and by TlsUpgrade.
+  // Used by the connection's timers and by TlsUpgrade.
 
   get isUpgrading(): boolean {
     return this.upgrade !== undefined;

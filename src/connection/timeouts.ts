@@ -72,7 +72,7 @@ export class Timeouts {
     this.receive?.stop();
   }
 
-  /** Call when the peer has finished. Limits the time that may then pass without a write (C7). */
+  /** Call when the peer has finished. Limits the time without a write to `halfOpenTimeout` ms (C7). */
   startHalfOpenTimer(): void {
     const { halfOpenTimeout } = this.settings;
     const { outbound } = this.connection;
@@ -82,8 +82,8 @@ export class Timeouts {
   }
 
   /**
-   * Limits the time without a reader to `claimTimeout` ms. After that, an unused connection fails, and a connection
-   * whose sending side has ended is closed (C22).
+   * Limits the time without a reader to `claimTimeout` ms. When that time is over, an unused connection fails, and a
+   * connection whose sending side has ended is closed (C22).
    */
   startClaimTimer(): void {
     const { outbound } = this.connection;
@@ -120,7 +120,7 @@ export class Timeouts {
     this.close?.unsubscribe();
   }
 
-  /** Whether the connection has ever had a reader, or anything was sent on it. */
+  /** Whether the connection has ever had a reader, or anything was sent on the connection. */
   private get isUsed(): boolean {
     const { inbound, outbound } = this.connection;
     return inbound.claimed || outbound.written + outbound.bufferedBytes > 0;

@@ -26,8 +26,8 @@ interface Upgraded extends Origin {
 type Handshake = (secured: () => void) => void;
 
 /**
- * Upgrades an open connection to TLS (T10). It first flushes the values already sent, and then performs the handshake.
- * Values that are sent during the upgrade go out after the handshake.
+ * Upgrades an open connection to TLS (T10). The upgrade first flushes the values already sent, and then performs the
+ * handshake. Values that are sent during the upgrade go out after the handshake.
  */
 export class TlsUpgrade {
   private readonly connection: Upgraded;
@@ -47,8 +47,8 @@ export class TlsUpgrade {
    * Checks that TLS can be started. Changes nothing yet.
    *
    * @param handshakeTimeout - the default time limit of the handshake, in ms; 0 means no limit
-   * @throws `ERR_OPTION_INVALID`. If one side of the connection has ended, it throws `ERR_CLOSED`, or the error that
-   * ended the connection
+   * @throws `ERR_OPTION_INVALID`. If one side of the connection has ended, `prepare` throws `ERR_CLOSED`, or the error
+   * that ended the connection
    */
   static prepare(
     connection: Upgraded,
@@ -92,7 +92,8 @@ export class TlsUpgrade {
         outbound.resume();
       };
       outbound.suspend(() => {
-        // An unencrypted chunk may still be in the middle of its delivery, so start the handshake later.
+        // The socket may be in the middle of delivering an unencrypted chunk, so start the handshake when the running
+        // code has returned.
         connection.defer(() => {
           if (outbound.error === undefined) this.handshake(finish);
         });

@@ -11,7 +11,7 @@ export interface Origin {
 
 const origins = new WeakMap<object, Origin>();
 
-/** Records the origin of `error`, unless it already has one. */
+/** Records the origin of `error`, unless `error` already has an origin. */
 export function noteOrigin(error: SocketError, origin: Origin): SocketError {
   if (!origins.has(error)) origins.set(error, origin);
   return error;

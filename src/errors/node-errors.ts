@@ -2,7 +2,7 @@ import type { Address } from '../address/address.js';
 import { messageOf } from './describe-value.js';
 import { SocketError, type SystemErrorCode } from './socket-error.js';
 
-// An object instead of a list, so that the compiler checks that no member of the union is missing.
+// `known` is an object instead of a list, so that the compiler checks that no member of `SystemErrorCode` is missing.
 const known: Readonly<Record<SystemErrorCode, true>> = {
   EACCES: true,
   EADDRINUSE: true,
@@ -43,8 +43,8 @@ const known: Readonly<Record<SystemErrorCode, true>> = {
 
 /**
  * Converts an error from Node to a SocketError. The code of the SocketError depends on the `code` of Node's error,
- * never on its message. If all addresses of a host have failed, Node reports an AggregateError without a message. The
- * returned error then contains the messages of all failures.
+ * never on its message. If all addresses of a host have failed, Node reports an AggregateError without a message. For
+ * an AggregateError, the SocketError's message contains the messages of all failures.
  */
 export function systemError(cause: unknown, action: string, address?: Address): SocketError {
   if (cause instanceof SocketError) return cause;

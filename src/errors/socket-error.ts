@@ -1,7 +1,7 @@
 import type { Address } from '../address/address.js';
 
 /**
- * Lists the codes of errors that the library detects. `docs/errors.md` explains each of them.
+ * Lists the codes of errors that the library detects. `docs/errors.md` explains each code.
  *
  * @example
  * ```ts
@@ -55,9 +55,9 @@ export type LibraryErrorCode =
   | 'ERR_HANDLER';
 
 /**
- * Lists the codes of operating-system errors, named as in Node. `docs/errors.md` explains each of them. If Node's error
- * has a code that is not in this list, it becomes `EIO`. A refusal by Node's permission model becomes `EACCES`. The
- * `cause` is Node's error.
+ * Lists the codes of operating-system errors, named as in Node. `docs/errors.md` explains each code. If the code of
+ * Node's error is not in this list, the SocketError has the code `EIO`. If Node's permission model refuses an action,
+ * the code is `EACCES`. The `cause` of the SocketError is Node's error.
  *
  * @example
  * ```ts
@@ -103,7 +103,7 @@ export type SystemErrorCode =
   | 'ETIMEDOUT';
 
 /**
- * Lists the codes of {@link SocketError}: a closed union, so a `switch` over it can be exhaustive.
+ * Lists the codes of {@link SocketError}: a closed union, so a `switch` over the codes can be exhaustive.
  *
  * @example
  * ```ts

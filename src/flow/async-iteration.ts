@@ -8,7 +8,7 @@ export interface PausableSource<T> {
   subscribe(observer: Observer<T>): Subscription;
 }
 
-/** The promise of a pending `next()`. */
+/** Settles the promise of a pending `next()`. */
 interface Request<R> {
   resolve(result: IteratorResult<R>): void;
   reject(reason: unknown): void;
@@ -64,7 +64,11 @@ abstract class PacedIterator<T, R> implements AsyncIterator<R> {
     });
   }
 
-  /** Returns the result of a `next()` after the last value: the failure, once, and then `done`. */
+  /**
+   * Returns the result of a `next()` that is called after the last value. If the Flow has failed, and no `next()` has
+   * rejected with the failure yet, the first such call rejects with the failure. All other such calls resolve with
+   * `done`.
+   */
   protected last(): Promise<IteratorResult<R>> {
     if (this.failure === undefined) return Promise.resolve(done);
     const { reason } = this.failure;
@@ -136,7 +140,7 @@ export class FlowIterator<T> extends PacedIterator<T, T> {
   }
 }
 
-/** An iterator whose `next()` returns the available values: at least one, at most `size` (F12). */
+/** An iterator whose `next()` returns the available values: at least one value, and at most `size` values (F12). */
 export class FlowBatches<T> extends PacedIterator<T, T[]> {
   private readonly size: number;
   /** The batch that is being filled. */

@@ -5,7 +5,7 @@ import { FlowIterator } from './async-iteration.js';
 import type { Hold } from './hold.js';
 import { endsServer, liftPlainly, ReportedObservable } from './reported-errors.js';
 
-/** The method with which an observer subscribes itself to a Flow and paces it (F7). */
+/** The method with which an observer subscribes itself to a Flow and paces the Flow (F7). */
 export const paced: unique symbol = Symbol('rxjs-sockets.paced');
 
 interface PacedObserver<T> {
@@ -13,8 +13,8 @@ interface PacedObserver<T> {
 }
 
 /**
- * An Observable that you can hold, or iterate with `for await`. The origin of its values, for example a connection,
- * then emits no faster than the consumer reads.
+ * An Observable that you can hold, or iterate with `for await`. Either way, the origin of its values, for example a
+ * connection, emits no faster than the consumer reads.
  *
  * A Flow is multicast. RxJS's operators derive a Flow from a Flow, and holding the result holds the origin. A Hold does
  * not stop values that an operator such as `delay` has already received. A Flow emits like this loop, which runs
@@ -54,11 +54,12 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   protected abstract _subscribe(subscriber: Subscriber<T>): TeardownLogic;
 
   /**
-   * Iterates at the pace of the `for await` loop. Each `next()` takes one value. The Flow is held between two calls.
+   * Iterates at the pace of the `for await` loop. Each `next()` takes one value. The Flow is held between two calls of
+   * `next()`.
    *
    * `break` and `return()` unsubscribe. The values that the Flow has not emitted stay in the Flow. But if an operator
-   * has made several values from one, the rest of these values are dropped. If the Flow fails, `next()` rejects with
-   * the Flow's error.
+   * has turned one value into several, and the loop has taken only some of these, the others are dropped. If the Flow
+   * fails, `next()` rejects with the Flow's error.
    *
    * @returns an iterator with its own subscription, which begins at the first `next()`
    * @example
@@ -84,8 +85,8 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
     return origin instanceof Flow ? new DerivedFlow<R>(origin, derived) : derived;
   }
 
-  // TypeScript reports errors against the last overload, so the recommended overload comes last. The deprecated one
-  // requires two arguments, so that it does not match a call with one argument.
+  // TypeScript reports errors against the last overload, so the recommended overload comes last. The deprecated
+  // overload requires two arguments, so that it does not match a call with one argument.
   /** @deprecated as in RxJS: pass an observer instead. */
   override subscribe(
     next: ((value: T) => void) | null | undefined,
@@ -94,11 +95,11 @@ export abstract class Flow<T> extends ReportedObservable<T> implements AsyncIter
   ): Subscription;
   /**
    * Subscribes an observer. If the observer is a Channel, the call works like `sendFrom`, and also passes on completion
-   * and errors. Any other observer does not slow the Flow down. To slow it down, hold the Flow.
+   * and errors. Any other observer does not slow the Flow down: for that, hold the Flow.
    *
-   * No value is emitted within this call, unless an operator such as `startWith` emits one.
+   * No value is emitted within this call, unless an operator such as `startWith` emits a value.
    *
-   * @param observer - an observer, or a function for the values; without one the values are dropped
+   * @param observer - an observer, or a function for the values. Without an observer, the values are dropped
    * @returns the Subscription; the Flow stops when its last subscriber unsubscribes
    * @example
    * ```ts

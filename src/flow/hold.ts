@@ -17,8 +17,8 @@
  */
 export interface Hold {
   /**
-   * Releases the Hold. If the Flow has no other Hold, it continues, and emits its available values within this call. A
-   * second call does nothing.
+   * Releases the Hold. If the Flow has no other Hold, the Flow continues, and emits its available values within this
+   * call. A second call of `release` does nothing.
    *
    * @example
    * ```ts
@@ -41,7 +41,7 @@ export interface Hold {
   [Symbol.dispose](): void;
 }
 
-/** A Hold that can be acquired again after its release. It paces a Flow value by value. */
+/** A Hold that can be acquired again after its release. The library uses it to pace a Flow value by value. */
 export interface ReacquirableHold extends Hold {
   acquire(): void;
 }

@@ -2,10 +2,11 @@ import { type Observer, Subscriber, Subscription, type TeardownLogic } from 'rxj
 
 /**
  * Subscribes one of the library's own observers, which never throw. For a plain observer, RxJS creates two more objects
- * and a list. They would cost each idle connection of an echo server 1.2 KiB, a sixth of its memory.
+ * and a list. These objects and the list would cost each idle connection of an echo server 1.2 KiB, a sixth of its
+ * memory.
  */
 export class InternalSubscriber<T> extends Subscriber<T> {
-  /** The source's teardown. Most sources have only one, which needs no list. */
+  /** The source's teardown. Most sources have only one teardown, which needs no list. */
   private teardown: Exclude<TeardownLogic, void> | undefined;
 
   constructor(observer: Observer<T>) {

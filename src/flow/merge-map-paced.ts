@@ -4,8 +4,9 @@ import { assertFlow, type Flow } from './flow.js';
 import { PacedFlow } from './paced-flow.js';
 
 /**
- * Maps each value to an inner source, runs at most `concurrent` inner sources at once, and holds the origin while that
- * many are running. It is RxJS's `mergeMap` without the unbounded buffer, and is equivalent to:
+ * Maps each value of a Flow (the origin) to an inner source, and runs at most `concurrent` inner sources at the same
+ * time. While that many inner sources are running, the origin is held. `mergeMapPaced` is RxJS's `mergeMap` without the
+ * unbounded buffer, and is equivalent to:
  *
  * ```ts
  * async function mergeMapPaced<T, R>(
@@ -27,13 +28,13 @@ import { PacedFlow } from './paced-flow.js';
  * }
  * ```
  *
- * The result completes when the origin and all inner sources have completed. If the origin or an inner source fails, or
- * `project` throws, the result immediately fails with that error. There are two exceptions:
+ * The derived Flow completes when the origin and all inner sources have completed. If the origin or an inner source
+ * fails, or `project` throws, the derived Flow immediately fails with that error. There are two exceptions:
  *
- * - If the origin fails because of a bad frame, the result fails only after the inner sources have completed, so that
- *   earlier requests are still answered.
- * - If an inner source serves a connection of a server, and fails with that connection's own error, it counts as
- *   completed. The error is reported in `incidents`.
+ * - If the origin fails because of a bad frame, the derived Flow fails only after the inner sources have completed, so
+ *   that earlier requests are still answered.
+ * - If an inner source serves a connection of a server, and fails with that connection's own error, the inner source
+ *   counts as completed. The error is reported in `incidents`.
  *
  * The operator buffers values only if an earlier operator turns one value into several.
  *
@@ -42,7 +43,7 @@ import { PacedFlow } from './paced-flow.js';
  * @param project - returns the inner source for a value; `index` counts from 0 for each subscription. An inner
  * source that is an iterable is pulled only as its values are needed
  * @param concurrent - the maximum number of inner sources that run at once: an integer, at least 1; there is no default
- * @returns an operator that derives a Flow. Holding that Flow holds the origin and the inner sources
+ * @returns an operator that derives a Flow. Holding the derived Flow holds the origin and the inner sources
  * @throws `ERR_OPTION_INVALID` for a bad `concurrent`; `ERR_NOT_A_FLOW` when the operator is applied to a source that
  * is not a Flow
  * @example

@@ -9,7 +9,7 @@ export interface FlowSource<T> {
   started(): void;
   /** Called when the last subscriber has unsubscribed before the end of the Flow. */
   stopped(): void;
-  /** Called when the first Hold has been acquired, and when the last one has been released. */
+  /** Called when the first Hold has been acquired, and when the last Hold has been released. */
   heldChanged(isHeld: boolean): void;
   /** Called when the subscribers have been notified of the end. */
   ended(): void;
@@ -88,7 +88,7 @@ export class Multicast<T> {
     this.conclude(outcomeOf(error), true);
   }
 
-  /** Ends the Flow for its current subscribers. Later subscribers start it again. */
+  /** Ends the Flow for its current subscribers. Later subscribers start the Flow again. */
   interrupt(error?: unknown): void {
     this.conclude(outcomeOf(error), false);
   }
@@ -98,11 +98,12 @@ export class Multicast<T> {
       notify(subscriber, this.state.outcome);
       return undefined;
     }
-    // This does not use `push`, which would reserve spare capacity in the array. Most Flows have only one subscriber.
+    // Most Flows have only one subscriber. The method `push` would reserve spare capacity in the array, so it is not
+    // used.
     this.subscribers = this.subscribers.length === 0 ? [subscriber] : [...this.subscribers, subscriber];
     if (this.subscribers.length === 1) {
       this.source.started();
-      // Deferred, so that all subscribers of the same turn get the same values (F4).
+      // `drain` is deferred, so that everyone who subscribes in the same turn gets the same values (F4).
       this.source.defer(() => {
         this.drain();
       });

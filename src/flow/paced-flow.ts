@@ -14,7 +14,7 @@ import { CountedHold, type Hold, pacingHold, type ReacquirableHold } from './hol
 import { pacedFrom } from './pulled-flow.js';
 import { endsServer } from './reported-errors.js';
 
-/** The result of a paced operator. Holding it holds the origin and the running inner Flows. */
+/** The result of a paced operator. Holding this Flow holds the origin and the running inner Flows. */
 export class PacedFlow<T, R> extends Flow<R> {
   readonly origin: Flow<T>;
   readonly project: (value: T, index: number) => ObservableInput<R>;
@@ -48,8 +48,9 @@ export class PacedFlow<T, R> extends Flow<R> {
 
   release(): void {
     if (--this.holds > 0) return;
-    // A source may emit as soon as it is released, and its value may cause a new Hold. The sources after it then stay
-    // held. The origin is released first, so that the inner sources that are running cannot prevent its release.
+    // A source may emit a value as soon as the source is released, and this value may cause a new Hold. The sources
+    // that are not released yet then stay held. The origin is released first, so that the inner sources that are
+    // running cannot prevent its release.
     this.originHold?.release();
     for (const run of this.runs) run.releaseInner();
   }
@@ -123,7 +124,8 @@ class Run<T, R> implements Unsubscribable {
     for (const inner of this.inners) {
       if (this.flow.holds > 0) return;
       inner.hold?.release();
-      // If this source has caused a new Hold, it moves to the end, so that next time the others are released first.
+      // If this inner source has caused a new Hold, it moves to the end of the set, so that the next release reaches
+      // the other inner sources first.
       if (this.flow.holds > 0 && this.inners.delete(inner)) this.inners.add(inner);
     }
   }
@@ -142,7 +144,7 @@ class Run<T, R> implements Unsubscribable {
     this.busyHold?.release();
   }
 
-  /** Starts inner sources, and holds the origin while no further inner source may start. */
+  /** Starts inner sources, and holds the origin while no further inner source can start. */
   private pump(): void {
     if (this.pumping) return;
     this.pumping = true;

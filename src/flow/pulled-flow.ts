@@ -98,7 +98,7 @@ class Pull<T> implements Unsubscribable {
       // The subscriber has left, so it cannot receive an error from the iterator.
       if (isPromise(stopping)) stopping.then(undefined, ignore);
     } catch {
-      // as above
+      // The subscriber has left, so it cannot receive this error either.
     }
   }
 

@@ -5,7 +5,7 @@ export const endsServer: unique symbol = Symbol('rxjs-sockets.endsServer');
 
 /**
  * An Observable whose subscribers need no `error` handler for errors that a server reports. Otherwise a peer could end
- * the process: a reset would be an unhandled error in RxJS (S19).
+ * the process by a reset, because RxJS would raise the error of the reset as unhandled (S19).
  */
 export class ReportedObservable<T> extends Observable<T> {
   override subscribe(observer?: Partial<Observer<T>> | ((value: T) => void) | null): Subscription;
@@ -29,8 +29,8 @@ export class ReportedObservable<T> extends Observable<T> {
   }
 
   /**
-   * Whether an error of this Observable ends the subscription to a server. Such an error is raised even if the server
-   * reports it.
+   * Whether this Observable is a server, or was derived from a server. An error of such an Observable ends the
+   * program's subscription to the server, so the error is raised as unhandled even if the server reports it.
    *
    * @internal
    */

@@ -2,16 +2,19 @@ import type { SocketError } from '../errors/socket-error.js';
 import type { TransportSocket } from '../transport/transport.js';
 import { ChunkQueue } from '../bytes/chunk-queue.js';
 
-/** How many bytes are read ahead while no reader may emit, so that the end of the stream is noticed (F1, F3). */
+/**
+ * While no reader is allowed to emit, up to this many bytes are read ahead, so that the end of the stream is noticed
+ * (F1, F3).
+ */
 export const readAhead = 65_536;
 
 /** A receiver with subscribers. */
 export interface Reader {
-  /** Whether the reader may emit. */
+  /** Whether the reader is allowed to emit. */
   readonly flowing: boolean;
   /** Decodes and emits values until the reader needs more bytes, or is held. */
   drain(): void;
-  /** Completes the subscribers, or passes the error to them. */
+  /** Completes the reader's subscribers, or passes the error to these subscribers. */
   end(end: 'fin' | SocketError): void;
 }
 
@@ -19,9 +22,9 @@ export interface Reader {
 export type End = 'open' | 'fin' | SocketError;
 
 /**
- * The receiving side of one connection. It queues received bytes without decoding them. If there are several readers,
- * only the newest reader reads. When it leaves, the previous reader continues at the first byte that has not been
- * decoded (C15).
+ * The receiving side of one connection. An Inbound queues received bytes without decoding them. If there are several
+ * readers, only the newest reader reads. When the newest reader leaves, the previous reader continues at the first byte
+ * that has not been decoded (C15).
  *
  * The class has two state machines. The mode decides what happens to received bytes:
  *
@@ -52,7 +55,7 @@ export class Inbound {
   private cutOffAllowed = false;
   private paused = false;
   private readers: readonly Reader[] = [];
-  /** The newest of `readers`, stored separately because it is read for each chunk. */
+  /** The newest of `readers`. The property exists because a look-up in `readers` for each chunk would be slower. */
   private current: Reader | undefined = undefined;
   private wasAttached = false;
   private endDelivered = false;
@@ -70,12 +73,15 @@ export class Inbound {
     return this.endOfStream;
   }
 
-  /** Whether the peer's stream was cut off in a permitted way. The remaining bytes are then not decoded. */
+  /**
+   * Whether the peer's stream was cut off in a way that the options permit (T5, T11). The remaining bytes of a stream
+   * that was cut off are not decoded.
+   */
   get hasAllowedCutOff(): boolean {
     return this.cutOffAllowed;
   }
 
-  /** Whether there has ever been a reader. */
+  /** Whether the connection has ever had a reader. */
   get claimed(): boolean {
     return this.wasAttached;
   }
@@ -100,8 +106,8 @@ export class Inbound {
   }
 
   /**
-   * Whether this side is reading. It is not reading after a failure or after `stop`, while the socket is paused, or
-   * while the current reader is held.
+   * Whether this side is reading. This side is not reading after a failure or after `stop`, while the socket is paused,
+   * or while the current reader is held.
    */
   get isReady(): boolean {
     const isOver = this.stopped || typeof this.end === 'object';
@@ -109,7 +115,7 @@ export class Inbound {
   }
 
   /**
-   * Whether a reader or the queue might keep the next bytes. If so, the socket should read these bytes into memory that
+   * Whether a reader or the queue might keep the next bytes. Bytes that might be kept should be read into memory that
    * is not shared.
    */
   get keeps(): boolean {
@@ -146,7 +152,7 @@ export class Inbound {
     this.slacken();
   }
 
-  /** Makes the reader emit the queued values after the running code has ended. */
+  /** Makes the newest reader emit the queued values after the running code has ended. */
   wakeSoon(): void {
     this.socket.scheduler.defer(() => {
       this.current?.drain();
@@ -159,8 +165,8 @@ export class Inbound {
   }
 
   /**
-   * Call when the reader has been held or has left. A closing connection does not wait for a reader: it drops the
-   * queued bytes and those that still arrive (C11).
+   * Call when the reader has been held or has left. A closing connection does not wait for a reader: the connection
+   * drops the queued bytes, and all bytes that still arrive (C11).
    */
   slacken(): void {
     if (this.mode === 'lingering') this.regulate(false);
@@ -178,14 +184,14 @@ export class Inbound {
     this.regulate(false);
   }
 
-  /** Call before `finish` if the peer's stream was cut off in a permitted way. */
+  /** Call before `finish` if the peer's stream was cut off in a way that the options permit. */
   allowCutOff(): void {
     this.cutOffAllowed = true;
   }
 
   /** Ends `reader`, which has emitted all values that it can decode. */
   endReader(reader: Reader, end: 'fin' | SocketError): void {
-    // After `stop`, an incomplete frame is never completed. A later reader must not decode the bytes of such a frame.
+    // After `stop`, an incomplete frame is never completed. A later reader must not decode the bytes of this frame.
     if (this.stopped) this.queue.clear();
     this.endDelivered = true;
     this.detach(reader);
@@ -193,8 +199,8 @@ export class Inbound {
   }
 
   /**
-   * Ends the readers once they have emitted everything received. Call when the peer has finished, or the connection has
-   * failed (C7, C8).
+   * Ends each reader when the reader has emitted everything received. Call when the peer has finished, or the
+   * connection has failed (C7, C8).
    */
   finish(end: 'fin' | SocketError): void {
     if (end === 'fin') this.peerFinished = true;
@@ -204,7 +210,10 @@ export class Inbound {
     this.deliver();
   }
 
-  /** Completes the readers once they have emitted everything received. Later bytes are read and dropped (S7). */
+  /**
+   * Completes each reader when the reader has emitted everything received. Bytes that arrive later are read and dropped
+   * (S7).
+   */
   stop(): void {
     if (this.end !== 'open') return;
     this.stopped = true;

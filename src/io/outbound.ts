@@ -16,8 +16,8 @@ export interface OutboundOwner extends LaneOwner {
 }
 
 /**
- * Sends values on several connections at the end of the turn. Before a connection sends any other value, it asks the
- * publisher for the announced values.
+ * Sends values on several connections at the end of the turn. Before a connection sends any other value, the connection
+ * asks the publisher for the values that the publisher has announced.
  */
 export interface Publisher extends Flushable {
   /** Sends the announced values that `outbound` does not have yet. */
@@ -27,9 +27,11 @@ export interface Publisher extends Flushable {
 /**
  * How a source sends a value:
  *
- * - `free`: at any time, so the option `overflow` applies.
- * - `paced`: only while the channel is writable. The value is accepted even if it exceeds `maxBuffered`.
- * - `last`: at once, because the source no longer waits. The value is always accepted: it is in memory already.
+ * - `free`: the source sends at any time, so the option `overflow` applies.
+ * - `paced`: the source sends only while the channel is writable. A paced value is accepted even if it exceeds
+ *   `maxBuffered`.
+ * - `last`: the source has stopped waiting, and sends immediately. The value is already in the memory of the process,
+ *   so it is always accepted.
  */
 export type Pace = 'free' | 'paced' | 'last';
 
@@ -37,11 +39,11 @@ export type Pace = 'free' | 'paced' | 'last';
 export type Refusal = 'closed' | 'overflow' | SocketError;
 
 /**
- * The sending side of one connection. It encodes each value immediately, and writes all values of a turn together.
- * Values sent during a write are queued for the next write (C3, C4).
+ * The sending side of one connection. An Outbound encodes each value immediately, and writes all values of a turn
+ * together. Values sent during a write are queued for the next write (C3, C4).
  *
- * `WriteState` decides what is written, and when. This class does the writing, and notifies the owner and the lanes. A
- * client without a connection has an Outbound without a socket. This Outbound queues values for the next connection.
+ * `WriteState` decides what is written, and when. `Outbound` does the writing, and notifies the owner and the lanes. A
+ * client without a connection has an Outbound that has no socket and queues values for the next connection.
  */
 export class Outbound implements Flushable, LaneStream {
   readonly owner: OutboundOwner;
@@ -55,13 +57,13 @@ export class Outbound implements Flushable, LaneStream {
   private failure: SocketError | undefined = undefined;
   private isScheduled = false;
   private isWakeScheduled = false;
-  /** The publisher that has announced values but not delivered them yet. */
+  /** The publisher that has announced values but has not delivered these values yet. */
   private publisher: Publisher | undefined = undefined;
   private onDrained: (() => void) | undefined = undefined;
 
   /**
-   * @param lane - a lane that moves here from the Outbound of an earlier connection; by default a new one
-   * @param state - the unsent values of that lane
+   * @param lane - a lane that moves to this Outbound from the Outbound of an earlier connection; by default a new lane
+   * @param state - the unsent values of `lane`
    */
   constructor(limits: OutboundLimits, owner: OutboundOwner, lane?: SendLane, state?: WriteState) {
     this.owner = owner;
@@ -74,7 +76,10 @@ export class Outbound implements Flushable, LaneStream {
     return this.state.level;
   }
 
-  /** The number of bytes that the kernel has taken, including those of the current write. */
+  /**
+   * The number of bytes that the kernel has taken. In an unfinished write, the bytes that the kernel has taken count as
+   * well.
+   */
   get written(): number {
     return this.state.recordProgress();
   }
@@ -103,7 +108,7 @@ export class Outbound implements Flushable, LaneStream {
     return this.state.isEncoding;
   }
 
-  /** How many more bytes may be queued before `overflow` applies. */
+  /** How many more bytes can be queued before `overflow` applies. */
   get room(): number {
     return this.state.limits.maxBuffered - this.state.level;
   }
@@ -127,8 +132,9 @@ export class Outbound implements Flushable, LaneStream {
   }
 
   /**
-   * Takes over the client's channel, which sends here from now on. `client` is an Outbound without a connection. The
-   * values queued there are sent after the values already accepted here (C2).
+   * Takes over the client's channel, which from now on sends through this Outbound. `client` is the client's Outbound
+   * without a connection. The values queued in `client` are sent after the values that this Outbound has already
+   * accepted (C2).
    */
   adopt(client: Outbound): void {
     const { state } = this;
@@ -148,7 +154,7 @@ export class Outbound implements Flushable, LaneStream {
   /**
    * Encodes `value`, and schedules a flush for the end of the turn.
    *
-   * @returns why the value was refused; undefined if it was accepted
+   * @returns the reason why the value was refused; undefined if the value was accepted
    */
   push<T>(lane: SendLane, encoder: Encoder<T>, value: T, pace: Pace): Refusal | undefined {
     if (this.publisher !== undefined) this.pullPublished();
@@ -166,12 +172,15 @@ export class Outbound implements Flushable, LaneStream {
     this.publisher = publisher;
   }
 
-  /** Withdraws an announcement. Call when `publisher` has delivered its values, or is about to deliver them. */
+  /**
+   * Withdraws the announcement of `publisher`. Call when `publisher` has delivered its values, or is about to deliver
+   * them.
+   */
   clearPublisher(publisher: Publisher): void {
     if (this.publisher === publisher) this.publisher = undefined;
   }
 
-  /** Asks `publisher` for its values now, if it has announced any. */
+  /** If `publisher` has announced values, asks `publisher` for these values now. */
   pullFrom(publisher: Publisher): void {
     if (this.publisher === publisher) this.pullPublished();
   }
@@ -179,7 +188,8 @@ export class Outbound implements Flushable, LaneStream {
   /**
    * Writes everything accepted so far, and queues later values until `resume` (T10). Must not be called by an encoder.
    *
-   * @param onDrained - called when the kernel has taken everything accepted so far, but never within this call
+   * @param onDrained - called when the kernel has taken everything accepted so far, but never during the call of
+   * `suspend`
    */
   suspend(onDrained: () => void): void {
     if (this.publisher !== undefined) this.pullPublished();
@@ -215,7 +225,7 @@ export class Outbound implements Flushable, LaneStream {
 
   /**
    * Moves the client's lane, with its unwritten values, to a new Outbound for the next connection. A value that is
-   * being written stays (K4).
+   * being written stays in this Outbound (K4).
    *
    * @param succeed - called with the new Outbound before any sender is woken, so that later values go to that Outbound
    */
@@ -259,7 +269,7 @@ export class Outbound implements Flushable, LaneStream {
     if (state.completed > completed) this.owner.progressed?.();
     if (due === 'drained') this.reportDrained();
     else if (due === 'finish') {
-      // This comes after the last write, because a socket that is ending can no longer be reset.
+      // `end` is called only after the last write has finished, because a socket that is ending can no longer be reset.
       socket.end();
       this.owner.finishedSending?.();
     }
@@ -330,8 +340,8 @@ export class Outbound implements Flushable, LaneStream {
   }
 
   /**
-   * Wakes the senders when the event loop has handled other events. Otherwise a source as fast as the kernel would
-   * block the event loop.
+   * Wakes the senders when the event loop has handled other events. If the senders were woken immediately, a source as
+   * fast as the kernel would block the event loop.
    */
   private wakeLater(scheduler: FlushScheduler): void {
     if (this.isWakeScheduled) return;

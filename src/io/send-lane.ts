@@ -23,8 +23,8 @@ export interface LaneStream {
 }
 
 /**
- * The sending side of the channels of one connection or client. The lane tracks whether more may be sent, which callers
- * are waiting, and how many tasks are running.
+ * The sending side of the channels of one connection or client. The lane tracks whether senders are allowed to send
+ * more, which callers are waiting, and how many tasks are running.
  *
  * A client's connection has two lanes. The lane of the connection's own channels ends with the connection. The lane of
  * the client's channel moves to the next connection, together with its unsent values (C5, K4).
@@ -90,8 +90,8 @@ export class SendLane {
   }
 
   /**
-   * Call after a successful push. The promise resolves when the caller may send more. It rejects if the pushed value
-   * will never be written (C5).
+   * Call after a successful push. The promise resolves when the caller is allowed to send more. The promise rejects if
+   * the pushed value will never be written (C5).
    */
   whenWritable(): Promise<void> {
     if (!this.isConnecting && this.watermark.writable) return Promise.resolve();
@@ -204,7 +204,7 @@ export class SendLane {
     this.flushers.wake(written);
   }
 
-  /** Ends the lane. Rejects the callers whose bytes end after the offset `written`, and resolves the others. */
+  /** Ends the lane. Rejects the callers whose bytes end after the offset `written`, and resolves all other callers. */
   end(written: number, error: SocketError): void {
     if (this.failure !== undefined) return;
     this.failure = error;

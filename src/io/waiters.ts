@@ -1,6 +1,6 @@
 import type { SocketError } from '../errors/socket-error.js';
 
-/** A waiting caller. Its bytes end at `offset` in the stream. */
+/** A waiting caller, whose bytes end at `offset` in the stream. */
 interface Waiter {
   readonly offset: number;
   resolve(): void;
@@ -19,7 +19,7 @@ export class Waiters {
     return this.list.length;
   }
 
-  /** Adds a waiter. Returns this list, or a new list if this one is {@link noWaiters}. */
+  /** Adds a waiter. Returns this list, or a new list if this list is {@link noWaiters}. */
   append(offset: number, resolve: () => void, reject: (error: SocketError) => void): Waiters {
     const waiters = this === noWaiters ? new Waiters([]) : this;
     waiters.list.push({ offset, resolve, reject });
@@ -56,5 +56,5 @@ export class Waiters {
   }
 }
 
-/** The list that all lanes without waiters share. It is frozen, so that no lane can add to it. */
+/** The list that all lanes without waiters share. The list is frozen, so that no lane can add a waiter to it. */
 export const noWaiters: Waiters = new Waiters(Object.freeze<Waiter[]>([]) as Waiter[]);

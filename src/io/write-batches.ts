@@ -1,7 +1,7 @@
 /** The sender of a value: a channel of the connection, or the client's channel, which outlives the connection. */
 export type ValueSender = 'own' | 'client';
 
-/** A socket to write to. Both methods return whether the kernel has taken everything. */
+/** A socket to write to. `write` and `writeAll` return whether the kernel has taken everything. */
 export interface Target {
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean;
   writeAll(pieces: readonly Uint8Array[]): boolean;
@@ -33,8 +33,8 @@ class Batch implements Write {
 }
 
 /**
- * Queued writes, in order. A new batch begins when the sender changes, or when the batch would become too large. A very
- * large write would hide the progress of a slow peer.
+ * Queued writes, in order. A new batch begins when the sender changes, or when the last batch would become too large. A
+ * very large write would hide the progress of a slow peer, because progress is reported only when a write is complete.
  */
 export class WriteBatches {
   private bytes: number;
@@ -83,7 +83,7 @@ export class WriteBatches {
   }
 }
 
-/** The batches removed from a queue, their positions in it, and the batches that stay. */
+/** The batches removed from a queue, their positions in the queue, and the batches that stay in the queue. */
 export class Split {
   readonly kept: Batch[] = [];
   readonly taken: Batch[] = [];
@@ -109,7 +109,10 @@ export class Split {
   }
 }
 
-/** The shared object of all connections without batches. It stays empty, because `concat` returns a new object. */
+/**
+ * The shared object of all connections without batches. The shared object stays empty, because `concat` returns a new
+ * object.
+ */
 export const noBatches: WriteBatches = new WriteBatches();
 
 /**

@@ -8,12 +8,12 @@ import { cutIntoBatches, type Target, type Write, type WriteBatches } from './wr
 
 type Encoding = 'utf8' | 'latin1';
 
-/** A byte array of at most this length is copied into a slab; a longer one is kept by reference. */
+/** A byte array of at most this length is copied into a slab; a longer byte array is kept by reference. */
 const longestCopy = 4_096;
 
 /**
- * To record where a value starts, the buffer has to encode the text before it. So it records at most one start in this
- * many bytes.
+ * To record where a value starts, the buffer has to encode all text before the value. So the buffer records at most one
+ * start in this many bytes.
  */
 const noteEvery = 8_192;
 
@@ -23,13 +23,13 @@ const none: never[] = [];
  * Collects encoded values until they are written. `add` sets a checkpoint before each value. `rollback` returns to the
  * checkpoint, which removes the last value.
  *
- * The contents have one of two forms. The first form is one small byte array, which is kept by reference until
- * something follows it. The second form has up to three parts, in this order:
+ * The contents have one of two forms. The first form is one small byte array, which is kept by reference until the
+ * buffer gets more contents. The second form has up to three parts, in this order:
  *
  * 1. complete pieces,
  * 2. an open slab, into which small values are copied,
- * 3. a run of text: joined strings that will be encoded together. Its bytes are counted only on demand. Until then, its
- *    size in UTF-8 is taken to be at most three times its length.
+ * 3. a run of text: joined strings that will be encoded together. The bytes of the run are counted only on demand.
+ *    Until they are counted, the size of the run in UTF-8 is taken to be at most three times its length.
  *
  * A checkpoint needs only lengths and references, because pieces and slabs only grow, and strings do not change.
  */
@@ -46,7 +46,7 @@ export class WriteBuffer implements ByteSink, Write {
   private lone: Uint8Array | undefined = undefined;
   private run = '';
   private encoding: Encoding = 'utf8';
-  /** The length of the run when its bytes were last counted. The result is `countedSize`. */
+  /** The length of the run when its bytes were last counted. The result of the count is `countedSize`. */
   private countedLength = 0;
   private countedSize = 0;
   /** The offsets at which some of the values begin. */
@@ -65,20 +65,20 @@ export class WriteBuffer implements ByteSink, Write {
   private markedRun = '';
   private markedEncoding: Encoding = 'utf8';
 
-  /** An upper bound of `size`, known without counting. */
+  /** An upper bound of `size`, which is known without counting bytes. */
   get atMost(): number {
     return this.most;
   }
 
   /**
-   * Whether an encoder is writing a value into the buffer. Until the encoder returns, nothing may be taken out. If the
-   * encoder itself sends a value, `detachTail` and `attachTail` keep the two values apart.
+   * Whether an encoder is writing a value into the buffer. Until the encoder returns, nothing may be taken out of the
+   * buffer. If the encoder itself sends a value, `detachTail` and `attachTail` keep the two values apart.
    */
   get isEncoding(): boolean {
     return this.phase === 'encoding';
   }
 
-  /** The exact number of bytes. */
+  /** The exact number of bytes in the buffer. */
   get size(): number {
     const before = this.piecesSize + this.slabEnd + (this.lone === undefined ? 0 : this.lone.length);
     if (this.run === '') return before;
@@ -117,8 +117,8 @@ export class WriteBuffer implements ByteSink, Write {
     }
     const most = mostBytes(value, encoding);
     this.most += most;
-    // In this value, bytes precede the text. The next value is probably similar, so bytes will follow this text. There
-    // will be no other text to join with it, so copy the text now.
+    // In this value, bytes precede the text. The next value is probably similar, so bytes will probably follow this
+    // text. No other text can then be joined with this text, so copy this text now.
     if (this.run === '' && this.slabEnd !== this.markedSlabEnd && most <= longestCopy) this.copyText(value, most);
     else this.run += value;
   }
@@ -157,7 +157,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.piecesSize = this.markedPiecesSize;
     this.slab = this.markedSlab;
     this.slabEnd = this.markedSlabEnd;
-    // Many values may be dropped while a peer does not read. Each of them must return its slabs.
+    // Many values may be dropped while a peer does not read. Each dropped value must return its slabs.
     while (this.slabs.length > this.markedSlabs) returnSlab(this.slabs.pop()!);
     this.lone = this.markedLone;
     this.run = this.markedRun;
@@ -167,7 +167,7 @@ export class WriteBuffer implements ByteSink, Write {
 
   /**
    * Removes and returns the bytes of the unfinished value. Another value, which the encoder has sent, can then go out
-   * first.
+   * before the unfinished value.
    */
   detachTail(): Uint8Array | undefined {
     if (this.most === this.markedMost) return undefined;
@@ -177,7 +177,7 @@ export class WriteBuffer implements ByteSink, Write {
     return all.subarray(this.size);
   }
 
-  /** Appends the bytes that `detachTail` has removed, so that the encoder continues after them. */
+  /** Appends the bytes that `detachTail` has removed, so that the encoder continues after these bytes. */
   attachTail(tail: Uint8Array | undefined): void {
     this.setCheckpoint();
     if (tail !== undefined) this.bytes(tail);
@@ -220,7 +220,7 @@ export class WriteBuffer implements ByteSink, Write {
     return batches;
   }
 
-  /** Empties the buffer. Its slabs return to the pool, unless a pending write still reads them. */
+  /** Empties the buffer. The slabs return to the pool, unless a pending write still reads the slabs. */
   private clear(areSlabsFree: boolean): void {
     if (areSlabsFree) for (const slab of this.slabs) returnSlab(slab);
     this.slabs = none;
@@ -234,7 +234,7 @@ export class WriteBuffer implements ByteSink, Write {
     this.starts = none;
     this.noteAt = noteEvery;
     this.most = 0;
-    // The old checkpoint would keep memory alive.
+    // The old checkpoint refers to memory that the buffer no longer needs, and would keep that memory alive.
     this.setCheckpoint();
   }
 
@@ -261,7 +261,7 @@ export class WriteBuffer implements ByteSink, Write {
 
   /** Turns the contents into pieces. */
   private seal(): void {
-    // If there is a lone value, it is the only content.
+    // A lone value is always the only content of the buffer.
     if (this.lone !== undefined) {
       this.addPiece(this.lone);
       this.lone = undefined;
@@ -271,8 +271,8 @@ export class WriteBuffer implements ByteSink, Write {
   }
 
   /**
-   * Copies the lone value and the run into the slab, so that later text is not joined with them. A long run becomes a
-   * piece of its own.
+   * Copies the lone value and the run into the slab, so that later text is not joined with the lone value or the run. A
+   * long run becomes a piece of its own.
    */
   private sealText(): void {
     const { lone, run, encoding } = this;
@@ -327,7 +327,7 @@ export class WriteBuffer implements ByteSink, Write {
       }
       const larger = takeSlab(end);
       this.addSlab(larger);
-      // The smaller slab keeps its contents, because a rollback may return to it.
+      // The smaller slab keeps its contents, because a rollback may return to the smaller slab.
       if (slab !== undefined) larger.set(slab.subarray(0, this.slabEnd));
       slab = this.slab = larger;
     }
@@ -348,14 +348,16 @@ function mostBytes(text: string, encoding: Encoding): number {
   return encoding === 'utf8' ? text.length * 3 : text.length;
 }
 
-// Connections share buffers, so that an idle connection has none.
+// Connections share buffers, so that an idle connection has no buffer.
 const free: WriteBuffer[] = [];
 const mostFree = 16;
 
-/** The buffer of all connections that have nothing to write. `ownBuffer` replaces it before a value is added. */
+/**
+ * The buffer of all connections that have nothing to write. `ownBuffer` replaces this buffer before a value is added.
+ */
 export const unusedBuffer: WriteBuffer = new WriteBuffer();
 
-/** Returns `buffer`. If that is {@link unusedBuffer}, returns an empty buffer that can be filled. */
+/** Returns `buffer`. If `buffer` is {@link unusedBuffer}, returns an empty buffer that can be filled. */
 export function ownBuffer(buffer: WriteBuffer): WriteBuffer {
   return buffer === unusedBuffer ? (free.pop() ?? new WriteBuffer()) : buffer;
 }

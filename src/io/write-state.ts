@@ -16,26 +16,27 @@ export type Parking = 'buffer' | 'drop' | 'error';
 /** A buffer that holds more bytes than this is not written in one piece, but cut into batches. */
 const largestWrite = 65_536;
 /**
- * While a received chunk is being delivered, the buffer is written early if it holds more bytes than this. The peer can
- * then start to process these bytes (C3).
+ * While a received chunk is being delivered, the buffer is written early if it holds more bytes than this, so that the
+ * peer can start to process the bytes (C3).
  */
 const earlyWrite = 32_768;
 /**
- * A batch has at most this many bytes, or half of `highWaterMark` if that is more. So the channel becomes writable
- * before the last batch has been written.
+ * The maximum number of bytes in a batch is this number, or half of `highWaterMark` if that half is more. So the
+ * channel becomes writable before the last batch has been written.
  */
 const smallestBatch = 16_384;
 
 /**
- * The result of a push, which tells the driver what to do. The first four results mean that the value is buffered, the
- * others that it is not:
+ * The result of a push, which tells the driver what to do. The first four results mean that the value is buffered. The
+ * other results mean that the value is not buffered:
  *
  * - `accepted`: write at the end of the turn.
  * - `over`: like `accepted`, but also update the watermarks, because the level may exceed `highWaterMark`.
- * - `early`: like `over`, but write at once if a received chunk is being delivered.
- * - `write`: write at once, because more than `maxBuffered` is queued and none of it has been offered to the kernel.
- * - `dropped`: count the value as dropped. It exceeds `maxBuffered` with `overflow: 'drop'`, or it was sent without a
- *   connection, with `whileDisconnected: 'drop'`.
+ * - `early`: like `over`, but write immediately if a received chunk is being delivered.
+ * - `write`: write immediately, because more than `maxBuffered` is queued, and none of the queued bytes have been
+ *   offered to the kernel.
+ * - `dropped`: count the value as dropped. The value exceeds `maxBuffered` with `overflow: 'drop'`, or the value was
+ *   sent without a connection, with `whileDisconnected: 'drop'`.
  * - `overflow`: report an overflow. The value exceeds `maxBuffered`, and the option `overflow` is `'error'`.
  * - `disconnected`: report that the value was sent without a connection, with `whileDisconnected: 'error'`.
  * - `closed`: the sending side has ended.
@@ -53,10 +54,10 @@ export interface Kernel {
 }
 
 /**
- * The state of the sending side of one connection. It does no I/O. Each method changes the state, and returns what the
- * driver (`Outbound`) has to do.
+ * The state of the sending side of one connection. A WriteState does no I/O. Each method changes the state, and returns
+ * what the driver (`Outbound`) has to do.
  *
- * It consists of four small state machines:
+ * A WriteState consists of four small state machines:
  *
  * | machine | states                                                                                  |
  * | ------- | --------------------------------------------------------------------------------------- |
@@ -81,7 +82,7 @@ export interface Kernel {
  * | `retire`  | any                            | without the client's values             | move the waiters                |
  *
  * While the link is `ready`, the buffer `idle` and the side `open` or `ending`, `next` takes the first of these rows
- * that applies. In other states, or if no row applies, it returns `none`:
+ * that applies. In other states, or if no row applies, `next` returns `none`:
  *
  * | condition                           | becomes        | returns           |
  * | ----------------------------------- | -------------- | ----------------- |
@@ -116,7 +117,7 @@ export class WriteState {
     return this.side !== 'open';
   }
 
-  /** Whether the FIN has been sent, or never will be. */
+  /** Whether the FIN has been sent, or will never be sent. */
   get ended(): boolean {
     return this.side === 'ended' || this.side === 'failed';
   }
@@ -144,7 +145,7 @@ export class WriteState {
     return this.buffer.size + this.batches.size + this.unsent;
   }
 
-  /** The level for the watermarks. It is infinite while values are dropped, so that paced senders wait (K13). */
+  /** The level for the watermarks. The level is infinite while values are dropped, so that paced senders wait (K13). */
   get pressure(): number {
     return this.link === 'drop' ? Infinity : this.level;
   }
@@ -219,7 +220,8 @@ export class WriteState {
   /**
    * Call after a write.
    *
-   * @param isTaken - whether the kernel has taken all of the write. If not, call `taken` when it has
+   * @param isTaken - whether the kernel has taken all of the write. If false, call `taken` when the kernel has taken
+   * all of the write
    */
   wrote(write: Write, isTaken: boolean): void {
     if (write instanceof WriteBuffer) returnBuffer(write);
@@ -244,7 +246,10 @@ export class WriteState {
     this.gate = 'open';
   }
 
-  /** Refuses all later values, and ends the side after the queued values. Returns whether the side was open before. */
+  /**
+   * Refuses all later values, and ends the sending side after the queued values. Returns whether the side was open
+   * before.
+   */
   complete(): boolean {
     if (this.side !== 'open') return false;
     this.side = 'ending';
@@ -275,7 +280,8 @@ export class WriteState {
   retire(): Retired {
     const rest = new WriteState(this.limits);
     const handed = this.done + this.writing;
-    // While an encoder runs, its buffer cannot be cut. So the entire buffer moves or stays.
+    // While an encoder runs, its buffer cannot be cut. So either the entire buffer moves to the next connection, or it
+    // stays.
     const { isEncoding } = this;
     if (!isEncoding) this.seal();
     const split = this.batches.splitClient();
@@ -384,7 +390,10 @@ export class Retired {
     return this.split.takenBefore(offset - this.handed);
   }
 
-  /** Returns the new end of a value that stays in the old stream. Before, the value ended at `offset`. */
+  /**
+   * Returns the new end of a value that stays in the old stream. Before the removal of the client's values, the value
+   * ended at `offset`.
+   */
   keptAt(offset: number): number {
     return offset - (offset > this.handed ? this.split.takenBefore(offset - this.handed) : 0);
   }

@@ -1,8 +1,8 @@
 import { distinctUntilChanged, Observable } from 'rxjs';
 
-/** Is notified of whether more may be sent. */
+/** Is notified of whether senders are allowed to send more. */
 export interface WatermarkWatcher {
-  /** Called with the current value. It may equal the value of the previous call. */
+  /** Called with the current value, which may equal the value of the previous call. */
   changed(writable: boolean): void;
   /** Called when nothing more can be sent. */
   ended(): void;
@@ -11,8 +11,8 @@ export interface WatermarkWatcher {
 const none: readonly WatermarkWatcher[] = [];
 
 /**
- * Decides whether more may be sent. The answer becomes false when the level exceeds the mark. It becomes true again
- * when the level has fallen to half of the mark.
+ * Decides whether senders are allowed to send more. The answer becomes false when the level exceeds the mark. The
+ * answer becomes true again when the level has fallen to half of the mark.
  *
  * | state      | `update(level)`                       | `close`  |
  * | ---------- | ------------------------------------- | -------- |
@@ -34,7 +34,7 @@ export class WriteWatermark {
     return this.state === 'writable';
   }
 
-  /** Emits the current value, then each change. Completes when nothing more can be sent. */
+  /** Emits the current value, and later each change. Completes when nothing more can be sent. */
   get changes(): Observable<boolean> {
     return new Observable<boolean>((subscriber) => {
       const watcher = {
@@ -48,7 +48,7 @@ export class WriteWatermark {
     }).pipe(distinctUntilChanged());
   }
 
-  /** Notifies `watcher` of the current value at once, then of each change. */
+  /** Immediately notifies `watcher` of the current value, and later of each change. */
   watch(watcher: WatermarkWatcher): void {
     const isClosed = this.state === 'closed';
     if (!isClosed) this.watchers = this.watchers.length === 0 ? [watcher] : [...this.watchers, watcher];

@@ -1,7 +1,10 @@
 import type { Address } from '../address/address.js';
 import { SocketError } from '../errors/socket-error.js';
 
-/** Shares one listener on a signal among many clients and servers. Node warns about more than ten listeners. */
+/**
+ * Shares one listener on a signal among many clients and servers. Node prints a warning if a signal has more than ten
+ * listeners.
+ */
 class AbortListeners {
   private readonly signal: AbortSignal;
   private readonly all = new Set<() => void>();

@@ -35,17 +35,17 @@ import { type Checked, connectionChecks, type ConnectionOptions } from './connec
  */
 export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
-   * The maximum duration of an attempt to connect. An attempt that takes longer fails with `ERR_TIMEOUT_CONNECT`. 0
-   * leaves the limit to the kernel.
+   * The maximum duration of an attempt to connect. An attempt that takes longer fails with `ERR_TIMEOUT_CONNECT`. With
+   * 0, only the kernel limits the duration.
    *
    * @defaultValue 10_000
    * @unit ms
    */
   readonly connectTimeout?: number | undefined;
   /**
-   * The IP address to connect from, on a machine that has several. If `family` is set, the address must belong to that
-   * family. With a host name, the client dials only the first address that has the family of `localAddress`. TCP only:
-   * with any other kind of address, `connect` throws.
+   * The IP address to connect from, on a machine that has several IP addresses. If `family` is set, the address must
+   * belong to that family. If the client dials a host name, it dials only the first address that has the family of
+   * `localAddress`. The option applies only to TCP: with any other kind of address, `connect` throws.
    *
    * @defaultValue `undefined`: the system chooses an address by the route to the peer
    */
@@ -53,22 +53,22 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
   /**
    * The port to connect from: 1 to 65,535, or 0 to let the system choose. With a port other than 0, each attempt uses
    * this port. While the port is in use, attempts fail with `EADDRINUSE` or `EADDRNOTAVAIL`, and `reconnect` applies.
-   * TCP only: with any other kind of address, `connect` throws.
+   * The option applies only to TCP: with any other kind of address, `connect` throws.
    *
    * @defaultValue 0
    */
   readonly localPort?: number | undefined;
   /**
-   * Whether to dial the IPv4 or the IPv6 addresses of a host name. TCP only: with any other kind of address, or with an
-   * IP address of the other family, `connect` throws.
+   * Whether to dial the IPv4 or the IPv6 addresses of a host name. The option applies only to TCP: with any other kind
+   * of address, or with an IP address of the other family, `connect` throws.
    *
-   * @defaultValue `undefined`: the family of `localAddress`, or both
+   * @defaultValue `undefined`: the family of `localAddress`; without `localAddress`, both families
    */
   readonly family?: 4 | 6 | undefined;
   /**
    * The TLS options: all client options of `node:tls`. The server's certificate is verified unless `rejectUnauthorized`
-   * is false. No environment variable changes this. The certificate must be valid for `servername`, which is the host
-   * of the address by default.
+   * is false. No environment variable disables the verification. The certificate must be valid for `servername`. By
+   * default, `servername` is the host of the address.
    *
    * @defaultValue `undefined`: plain text; for a `tls://` address, TLS with the authorities that Node trusts
    */
@@ -78,15 +78,17 @@ export interface ConnectOptions<In = Buffer, Out = Uint8Array | string> extends 
    * `RetryConfig`. A connection that was open for at least `stableAfter` restarts the count of retries. `stableAfter`
    * is 5,000 ms by default, or 0 with `resetOnSuccess`. Without `delay`, the client waits as long as with `backoff()`.
    *
-   * @defaultValue `undefined`: the client ends instead
+   * @defaultValue `undefined`: the client does not dial again, but ends
    */
   readonly reconnect?: RetryConfig | undefined;
   /**
    * Determines what happens to values that are sent while the client is disconnected: after a connection or an attempt
    * has ended, and before the next connection opens.
    *
-   * - `'buffer'` keeps them for the next connection, up to `maxBuffered`. Beyond that, `overflow` applies.
-   * - `'drop'` drops them and counts them in `dropped`. `send` rejects with `ERR_OVERFLOW`, and paced sources wait.
+   * - `'buffer'` keeps the values for the next connection, up to `maxBuffered`. Beyond `maxBuffered`, `overflow`
+   *   applies.
+   * - `'drop'` drops the values and counts them in `dropped`. `send` rejects with `ERR_OVERFLOW`, and paced sources
+   *   wait for the next connection.
    * - `'error'` ends the client with `ERR_CLOSED`.
    *
    * Values that are sent before the first attempt has ended are always kept.

@@ -18,7 +18,7 @@ import { abortError } from './abort-signal.js';
 /**
  * Configures each connection of a server or a client.
  *
- * Durations are in ms, at least 0 and less than 2³¹. A duration of 0 disables its timer. Sizes are whole numbers of
+ * Durations are in ms, at least 0 and less than 2³¹. A duration of 0 disables the timer. Sizes are whole numbers of
  * bytes, at least 1. For a value out of range, `listen` and `connect` throw `ERR_OPTION_INVALID`.
  *
  * @typeParam In - the type of received messages
@@ -39,16 +39,16 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly codec?: Codec<In, Out> | undefined;
   /**
-   * The number of buffered bytes above which `writable` turns false. It turns true again when at most half of that
-   * number is buffered. A value above `maxBuffered` counts as `maxBuffered`.
+   * The number of buffered bytes above which `writable` turns false. `writable` turns true again when at most half of
+   * that number of bytes is buffered. A value above `maxBuffered` counts as `maxBuffered`.
    *
    * @defaultValue 65_536
    * @unit bytes
    */
   readonly highWaterMark?: number | undefined;
   /**
-   * The maximum number of buffered bytes, beyond which `overflow` applies. A single larger value is accepted while
-   * nothing is buffered.
+   * The maximum number of buffered bytes, beyond which `overflow` applies. While nothing is buffered, a single value is
+   * accepted even if it is larger than `maxBuffered`.
    *
    * @defaultValue 1_048_576
    * @unit bytes
@@ -56,24 +56,25 @@ export interface ConnectionOptions<In, Out> {
   readonly maxBuffered?: number | undefined;
   /**
    * Determines what happens to a value that exceeds `maxBuffered`. `'error'` makes the connection fail with
-   * `ERR_OVERFLOW`. `'drop'` drops the value and counts it in `dropped`. In either case, `send` rejects with
-   * `ERR_OVERFLOW`.
+   * `ERR_OVERFLOW`. `'drop'` drops the value and counts it in `dropped`. With `'error'` and with `'drop'`, `send`
+   * rejects with `ERR_OVERFLOW`.
    *
    * @defaultValue 'error'
    */
   readonly overflow?: 'error' | 'drop' | undefined;
   /**
-   * The maximum time without any byte received or written. After that, the connection fails with `ERR_TIMEOUT_IDLE`. 0
-   * means no limit. Time counts only while this side is ready to read: a connection that is held, or whose consumer is
-   * busy, is not idle.
+   * The maximum time without any byte received or written. When this time has passed, the connection fails with
+   * `ERR_TIMEOUT_IDLE`. 0 means no limit. Time counts only while this side is ready to read: a connection that is held,
+   * or whose consumer is busy, is not idle.
    *
    * @defaultValue 0
    * @unit ms
    */
   readonly idleTimeout?: number | undefined;
   /**
-   * The maximum time without any byte received, even if this side sends. After that, the connection fails with
-   * `ERR_TIMEOUT_RECEIVE`. 0 means no limit. As with `idleTimeout`, time counts only while this side is ready to read.
+   * The maximum time without any byte received, even if this side sends. When this time has passed, the connection
+   * fails with `ERR_TIMEOUT_RECEIVE`. 0 means no limit. As with `idleTimeout`, time counts only while this side is
+   * ready to read.
    *
    * @defaultValue 0
    * @unit ms
@@ -86,40 +87,40 @@ export interface ConnectionOptions<In, Out> {
    */
   readonly halfOpen?: boolean | undefined;
   /**
-   * The maximum time for which this side may write nothing after the peer has sent its FIN. After that, the connection
-   * fails with `ERR_TIMEOUT_HALF_OPEN`. 0 means no limit.
+   * After the peer has sent its FIN: the maximum time for which this side can stay without a write. At the end of this
+   * time, the connection fails with `ERR_TIMEOUT_HALF_OPEN`. 0 means no limit.
    *
    * @defaultValue 60_000
    * @unit ms
    */
   readonly halfOpenTimeout?: number | undefined;
   /**
-   * The maximum duration of a graceful close. After that, the connection is aborted with `ERR_TIMEOUT_CLOSE`. 0 means
-   * no limit.
+   * The maximum duration of a graceful close. If the close takes longer, the connection is aborted with
+   * `ERR_TIMEOUT_CLOSE`. 0 means no limit.
    *
    * @defaultValue 5_000
    * @unit ms
    */
   readonly closeTimeout?: number | undefined;
   /**
-   * The maximum time that a connection may have no reader. After that, a connection that has never had a reader, and on
-   * which nothing was sent, fails with `ERR_TIMEOUT_CLAIM`. A connection whose sending side has ended closes gracefully
-   * instead. 0 means no limit.
+   * The maximum time for which a connection can have no reader. At the end of this time, a connection fails with
+   * `ERR_TIMEOUT_CLAIM` if it has never had a reader and nothing was sent on it. If its sending side has ended, the
+   * connection closes gracefully instead. 0 means no limit.
    *
    * @defaultValue 30_000
    * @unit ms
    */
   readonly claimTimeout?: number | undefined;
   /**
-   * Whether small writes are sent at once (TCP_NODELAY). TCP only. In either case, the values of one turn of the event
-   * loop are written together.
+   * Whether TCP sends small writes without delay (TCP_NODELAY). The option applies only to TCP. Whether this option is
+   * true or false, the values of one turn of the event loop are written together.
    *
    * @defaultValue true
    */
   readonly noDelay?: boolean | undefined;
   /**
-   * The time without traffic after which TCP starts to probe the peer; 0 means never. TCP only. Linux counts in whole
-   * seconds, at least 1.
+   * The time without traffic after which TCP starts to probe the peer; 0 means never. The option applies only to TCP.
+   * Linux counts this time in whole seconds, at least 1.
    *
    * @defaultValue 60_000
    * @unit ms
@@ -129,17 +130,18 @@ export interface ConnectionOptions<In, Out> {
    * The maximum duration of a handshake. 0 means no limit.
    *
    * At a server, the limit covers a client's PROXY header and TLS handshake together. The server drops a client that
-   * takes longer, and reports `ERR_TIMEOUT_HANDSHAKE` in `incidents`. At most `maxConnections` handshakes run at once.
-   * In a client with the option `tls`, `connectTimeout` applies instead. With {@link Connection.startTls} on either
-   * side, a longer handshake fails the connection with `ERR_TIMEOUT_HANDSHAKE`.
+   * takes longer, and reports `ERR_TIMEOUT_HANDSHAKE` in `incidents`. At most `maxConnections` handshakes run at the
+   * same time. For the handshake of a client that dials with TLS, `connectTimeout` applies instead of
+   * `handshakeTimeout`. If a handshake that {@link Connection.startTls} began on either side takes longer, the
+   * connection fails with `ERR_TIMEOUT_HANDSHAKE`.
    *
    * @defaultValue 10_000
    * @unit ms
    */
   readonly handshakeTimeout?: number | undefined;
   /**
-   * A signal that shuts the server down, or ends the client, when it is aborted. The client ends with `ERR_CLOSED` and
-   * the signal's reason as `cause`. `listen` and `connect` throw `ERR_CLOSED` for a signal that is already aborted.
+   * Aborting this signal shuts the server down, or ends the client. The client ends with `ERR_CLOSED` and the signal's
+   * reason as `cause`. `listen` and `connect` throw `ERR_CLOSED` for a signal that is already aborted.
    *
    * @defaultValue `undefined`
    */
@@ -175,7 +177,7 @@ export const connectionChecks: Checks<Checked<ConnectionSettings<any, any>> & { 
   transport: optional(withMethods<Transport>('a transport', 'checkListen', 'checkConnect', 'listen', 'connect')),
 };
 
-/** Refuses a signal that is already aborted, so that nothing starts with it. */
+/** Refuses a signal that is already aborted, so that no server and no client starts with an aborted signal. */
 function signalNotAborted(option: string, value: unknown): AbortSignal {
   if (!(value instanceof AbortSignal)) throw invalidOption(option, 'an AbortSignal', value);
   if (value.aborted) throw abortError(value);

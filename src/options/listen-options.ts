@@ -29,15 +29,17 @@ import { type Checked, connectionChecks, type ConnectionOptions } from './connec
  */
 export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends ConnectionOptions<In, Out> {
   /**
-   * The maximum number of clients in the kernel's listen queue: 1 to 2,147,483,647. The kernel caps it at `somaxconn`.
+   * The maximum number of clients in the kernel's listen queue: 1 to 2,147,483,647. The kernel limits this number to
+   * `somaxconn`.
    *
    * @defaultValue 4_096
    * @unit clients
    */
   readonly backlog?: number | undefined;
   /**
-   * The maximum number of accepted clients that are queued while the server is held: 1 to 2,147,483,647. A further
-   * client is reset and reported in `incidents`. The option applies only if the listener cannot stop accepting.
+   * The maximum number of accepted clients that are queued in the process while the server is held: 1 to 2,147,483,647.
+   * A further client is reset and reported in `incidents`. The option applies only if the listener cannot stop
+   * accepting.
    *
    * @defaultValue 128
    * @unit clients
@@ -52,39 +54,41 @@ export interface ListenOptions<In = Buffer, Out = Uint8Array | string> extends C
    */
   readonly maxConnections?: number | undefined;
   /**
-   * The permissions of the socket file, from 0o000 to 0o777. Every user who may write to the file can connect. The
-   * permissions are in place before clients can connect, whatever the umask. Only for unix sockets with a path.
+   * The permissions of the socket file, from 0o000 to 0o777. Every user with the permission to write to the file can
+   * connect. The permissions are in place before clients can connect, whatever the umask. The option applies only to
+   * unix sockets with a path.
    *
    * @defaultValue 0o600
    */
   readonly mode?: number | undefined;
   /**
    * Determines what happens if the path has a socket file on which no process listens. `'replace'` replaces the file.
-   * `'fail'` leaves the file, and the server fails with `EADDRINUSE`. The server never replaces other files, or a
-   * socket that is in use. Unix sockets only.
+   * `'fail'` leaves the file, and the server fails with `EADDRINUSE`. The server never replaces a file that is not a
+   * socket, or a socket file on which a process listens. The option applies only to unix sockets.
    *
    * @defaultValue 'replace'
    */
   readonly stale?: 'replace' | 'fail' | undefined;
   /**
-   * Whether several processes of the same user may listen on the same port. Each of them must set this option. The
-   * kernel then distributes the clients among them. TCP only, with Node 22.12, 23.1 or later.
+   * Whether several processes of the same user are allowed to listen on the same port. Each of these processes must set
+   * this option. The kernel distributes the clients among the processes. The option applies only to TCP, and needs Node
+   * 22.12, 23.1 or later.
    *
    * @defaultValue false
    */
   readonly reusePort?: boolean | undefined;
   /**
-   * The key and certificate for TLS, and any other server option of `node:tls`; or a function that returns them for
-   * each new connection. Required for a `tls://` address.
+   * The key and certificate for TLS, and any other server option of `node:tls`; or a function that returns these
+   * options for each new connection. A `tls://` address requires this option.
    *
    * @defaultValue `undefined`: plain text
    */
   readonly tls?: ServerTls | undefined;
   /**
    * The proxies whose PROXY headers (version 1 or 2) are trusted: IP addresses, CIDR blocks, and the word `'unix'` for
-   * all peers on a unix socket. Each connection must then start with a header, and `remote` is the client's address in
-   * that header. A connection from any other peer, or without a header, is dropped and reported in `incidents` as
-   * `ERR_PROXY_HEADER`. The memory transport does not support this option.
+   * all peers on a unix socket. If this option is set, each connection must start with a PROXY header, and `remote` is
+   * the client's address in that header. A connection from a peer that is not trusted, or without a header, is dropped
+   * and reported in `incidents` as `ERR_PROXY_HEADER`. The memory transport does not support this option.
    *
    * @defaultValue `undefined`: connections have no header
    */

@@ -5,7 +5,10 @@ import { connectChecks, type ConnectOptions, type ConnectSettings } from './conn
 import type { Checked } from './connection-options.js';
 import { listenChecks, type ListenOptions, type ListenSettings } from './listen-options.js';
 
-/** The options of `listen` and `connect` together. A program may pass the same object to both. */
+/**
+ * The options of `listen` and `connect` together. A program may pass the same options object to `listen` and to
+ * `connect`.
+ */
 const known = { ...listenChecks, ...connectChecks };
 
 /** Checks the options of `listen` and fills in the defaults (A5). */
@@ -35,8 +38,8 @@ function derived<In, Out>({
   'highWaterMark' | 'endsNodeStreamsAfterPeer'
 > {
   return {
-    // `writable` must turn false at `maxBuffered` at the latest. Otherwise a sender that stops only when `writable` is
-    // false could exceed `maxBuffered`.
+    // `writable` must turn false at `maxBuffered` at the latest. If `writable` turned false later, a sender that stops
+    // only when `writable` is false could exceed `maxBuffered`.
     highWaterMark: Math.min(highWaterMark, maxBuffered),
     endsNodeStreamsAfterPeer: halfOpen === false,
   };

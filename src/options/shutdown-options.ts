@@ -11,16 +11,17 @@ import { checkExactOptions, duration, flag, withDefault } from '../validation/ch
  */
 export interface ShutdownOptions {
   /**
-   * The time after which the remaining connections are aborted: at least 0 and less than 2³¹. 0 means never. A second
-   * call of `shutdown` can shorten the time, but not extend it.
+   * The time after which the remaining connections are aborted: at least 0 and less than 2³¹. 0 means that no
+   * connection is aborted. A second call of `shutdown` can shorten the time, but cannot extend it.
    *
    * @defaultValue the option `closeTimeout`
    * @unit ms
    */
   readonly deadline?: number | undefined;
   /**
-   * Whether to wait for handlers and sends in progress. If false, connections close at once. But a connection with an
-   * unfinished paced send is aborted, so that the part that was sent does not look complete.
+   * Whether `shutdown` waits for handlers and sends in progress. If `drain` is false, the connections close
+   * immediately. But a connection with an unfinished paced send is aborted, so that the part that was sent does not
+   * look complete to the peer.
    *
    * @defaultValue true
    */

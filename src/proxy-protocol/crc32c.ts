@@ -8,7 +8,7 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
 });
 
 /**
- * Computes the CRC-32C of `bytes` as an unsigned 32-bit integer. Node has only zlib's CRC-32, with a different
+ * Computes the CRC-32C of `bytes` as an unsigned 32-bit integer. Node offers only zlib's CRC-32, which uses a different
  * polynomial.
  *
  * @see https://www.rfc-editor.org/rfc/rfc4960#appendix-B

@@ -4,17 +4,18 @@ import { parseVersion1 } from './version-1.js';
 import { parseVersion2 } from './version-2.js';
 
 /**
- * Parses the PROXY header, of version 1 or 2, at the start of a connection from a proxy. It removes nothing from
- * `bytes` and keeps no state. If it returns `undefined`, call it again when more bytes have arrived. If it returns a
- * header, skip the header's `length` bytes.
+ * Parses the PROXY header, of version 1 or 2, at the start of a connection from a proxy. The function removes nothing
+ * from `bytes` and keeps no state. If the result is `undefined`, call the function again when more bytes have arrived.
+ * If the result is a header, skip the header's `length` bytes.
  *
- * It throws at the first byte that cannot be part of a header. After the signature of version 2, it throws only when
- * the field that contains this byte is complete. It asks for more bytes only while it has at most 106 bytes (version 1)
- * or 4,095 bytes (version 2). It allocates no memory for the length that a header claims.
+ * The function throws at the first byte that cannot be part of a header. But if the wrong byte follows the signature of
+ * version 2, the function throws only when the field that contains the wrong byte is complete. The function asks for
+ * more bytes only while `bytes` contains at most 106 bytes (version 1) or 4,095 bytes (version 2). For the length that
+ * a header claims, the function allocates no memory.
  *
  * @param bytes - the received bytes, from the start of the connection
  * @returns the header, or `undefined` if more bytes are needed
- * @throws `ERR_PROXY_HEADER`; do not call it again after that
+ * @throws `ERR_PROXY_HEADER`; after this error, do not call the function again for the same connection
  * @see https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, rule S2
  */
 export function parseProxyHeader(bytes: ByteQueue): ProxyHeader | undefined {

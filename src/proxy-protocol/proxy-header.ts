@@ -4,8 +4,8 @@ import { canonicalIp } from '../address-parsing/ip.js';
 
 export interface ProxyHeader {
   /**
-   * The client that the header names. It is `undefined` if the header names no client (as with `LOCAL` or `UNKNOWN`);
-   * the connection then keeps the peer's real address.
+   * The client that the header names; `undefined` if the header names no client (as with `LOCAL` or `UNKNOWN`). If the
+   * header names no client, the connection keeps the peer's real address.
    */
   readonly remote: Address | undefined;
   /** The size of the header in bytes: 15 to 4,096. */

@@ -3,15 +3,18 @@ import type { Address } from '../address/address.js';
 import { canonicalIp } from '../address-parsing/ip.js';
 import { invalidOption } from '../validation/checks.js';
 
-/** Whether an entry names a transport without IP addresses. Such an entry trusts all peers of the transport. */
+/**
+ * Whether an entry names a transport without IP addresses. An entry that names a transport trusts all peers of that
+ * transport.
+ */
 const isWord = (entry: string): boolean => /^(?:unix|memory):?$/.test(entry);
 
 /**
  * Checks the option `proxyProtocol.trusted`. Returns a function that reports whether a peer's PROXY header is trusted.
  *
  * IPv4 and IPv6 are matched separately: `::/0` trusts no IPv4 peer. An IPv4-mapped address counts as an IPv4 address,
- * in the list and as a peer's address. The zone of a link-local peer (`fe80::1%eth0`) is ignored; entries have no zone.
- * The bits of a block after its prefix are ignored: `10.1.2.3/8` means `10.0.0.0/8`.
+ * both in the list and as the address of a peer. The zone of a link-local peer (`fe80::1%eth0`) is ignored; entries of
+ * the list have no zone. The bits of a block after its prefix are ignored: `10.1.2.3/8` means `10.0.0.0/8`.
  *
  * @param list - IP addresses, CIDR blocks, and the words `unix` and `memory`. Each word trusts every peer of the
  * transport that it names. The list is copied
@@ -21,7 +24,7 @@ export function trustedPeers(list: readonly string[]): (peer: Address) => boolea
   const option = 'proxyProtocol.trusted';
   if (!Array.isArray(list)) throw invalidOption(option, 'an array', list);
   // One BlockList for both families would compare IPv4 peers as IPv4-mapped addresses, so an IPv6 block could match
-  // them.
+  // IPv4 peers.
   const blocks = { 4: new net.BlockList(), 6: new net.BlockList() };
   const words = new Set<string>();
   for (const entry of list as readonly unknown[]) {

@@ -11,7 +11,7 @@ interface Field {
   readonly requirement: string;
   /** Whether `text` meets the requirement. */
   holds(text: string): boolean;
-  /** Whether `text` meets the requirement, or is the beginning of a text that does. */
+  /** Whether `text` meets the requirement, or is the beginning of a text that meets it. */
   begins(text: string): boolean;
 }
 
@@ -20,8 +20,8 @@ const protocol = word('TCP4', 'TCP6', 'UNKNOWN');
 const port = field('a port from 0 to 65535, without leading zeros', isPort, ['', '0']);
 const numbers = ['', '0', '.0', '0.0', '.0.0', '0.0.0', '.0.0.0', '0.0.0.0'];
 const ipV4 = field('an IPv4 address without leading zeros', net.isIPv4, numbers);
-// The specification allows only groups of hexadecimal digits. But inet_ntop, and therefore haproxy, writes the end of
-// an IPv4-mapped address as an IPv4 address, so this form is also accepted.
+// The specification allows only groups of hexadecimal digits in an IPv6 address. But inet_ntop, and therefore haproxy,
+// writes the end of an IPv4-mapped address in the notation of IPv4, so this notation is also accepted.
 const ipV6 = field('an IPv6 address', isIPv6, ['', ':', '::', '0', '.0', '0.0', '.0.0', '0.0.0']);
 
 const tcp4 = [keyword, protocol, ipV4, ipV4, port, port];
@@ -73,7 +73,7 @@ function word(...choices: readonly string[]): Field {
   };
 }
 
-/** Makes a field. Each beginning of a valid text must become a valid text with at least one of `endings`. */
+/** Makes a field. Each beginning of a valid text must become a valid text when one of `endings` is appended. */
 function field(requirement: string, holds: (text: string) => boolean, endings: readonly string[]): Field {
   return { requirement, holds, begins: (text) => endings.some((ending) => holds(text + ending)) };
 }

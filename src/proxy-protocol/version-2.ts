@@ -6,24 +6,24 @@ import { crc32c } from './crc32c.js';
 import { malformed, type ProxyHeader, tcpRemote } from './proxy-header.js';
 
 const signature = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
-/** The size of the part before the addresses. */
+/** The size, in bytes, of the part of a header before the addresses. */
 const fixedSize = 16;
 /**
- * The maximum size of a header. The length field allows 65,551 bytes, too many to buffer for every client that is not
- * accepted yet. nginx also accepts up to 4,096 bytes.
+ * The maximum size of a header. The length field would allow a header of 65,551 bytes, too many to buffer for every
+ * client that is not accepted yet. nginx also accepts up to 4,096 bytes.
  */
 const longest = 4_096;
 
-/** The size of a unix path, with its NUL and its padding. */
+/** The size of a unix path in a header, with the path's NUL and padding. */
 const pathSize = 108;
 const checksumType = 0x03;
 
 interface Family {
-  /** The size of the source and the destination together. */
+  /** The size, in bytes, of the source address and the destination address together. */
   readonly size: number;
   /**
    * Parses the source address. Absent for datagram families, which are not supported. The specification treats an
-   * unsupported family like an unspecified one.
+   * unsupported family like an unspecified family.
    */
   source?(addresses: Buffer): Address;
 }
@@ -70,7 +70,9 @@ function isLocalCommand(byte: number): boolean {
   return command === 0;
 }
 
-/** Returns the family that `kind` encodes, or `undefined` if the family is unspecified. Throws for an unknown one. */
+/**
+ * Returns the family that `kind` encodes, or `undefined` if the family is unspecified. Throws for an unknown family.
+ */
 function namedFamily(kind: number): Family | undefined {
   const family = families[kind];
   if (family === undefined && kind !== 0) {
@@ -106,8 +108,8 @@ function verify(header: Buffer, at: number, isNamed: boolean): void {
 }
 
 /**
- * Parses a path up to its first NUL. A path that starts with a NUL becomes `''`, even if it is an abstract name. The
- * header does not give the length of an abstract name, so the name cannot be distinguished from padding.
+ * Parses a path up to its first NUL. A path that starts with a NUL becomes `''`, even if the path is an abstract name.
+ * The header does not give the length of an abstract name, so the name cannot be distinguished from padding.
  */
 function unixRemote(bytes: Buffer): Address {
   const end = bytes.indexOf(0);

@@ -39,7 +39,7 @@ export interface BackoffOptions {
   /**
    * The first and shortest delay: greater than 0 and less than 2³¹.
    *
-   * @defaultValue `100`, or `max` if that is less
+   * @defaultValue `100`, or `max` if `max` is less than 100
    * @unit ms
    */
   readonly initial?: number | undefined;
@@ -57,8 +57,8 @@ export interface BackoffOptions {
    */
   readonly factor?: number | undefined;
   /**
-   * The share of a delay that is random, from 0 to 1. It keeps clients that were disconnected at the same moment from
-   * reconnecting at the same moment.
+   * The share of a delay that is random, from 0 to 1. The random share keeps clients that were disconnected at the same
+   * moment from reconnecting at the same moment.
    *
    * @defaultValue 0.5
    */
@@ -71,7 +71,7 @@ export interface BackoffOptions {
   readonly attempts?: number | undefined;
   /**
    * The time that a connection must have been up before the count of retries restarts: at least 0 and less than 2³¹. A
-   * connection that is closed sooner does not restart the count, so the delays continue to grow.
+   * connection that ends before this time does not restart the count, so the delays continue to grow.
    *
    * @defaultValue 5_000
    * @unit ms
@@ -109,7 +109,7 @@ const checks = {
 
 /**
  * The uptime of each failed connection, in ms. The key is the connection's error, because RxJS's `retry` passes the
- * error to `delay`, but not the uptime.
+ * error to `delay`, but does not pass the uptime.
  */
 const uptimes = new WeakMap<object, number>();
 
@@ -126,8 +126,8 @@ export function noteUptime(error: SocketError, uptime: number): void {
  * With the option `reconnect`, the client's channel continues across connections. With RxJS's `retry`, each attempt is
  * a new subscription, and only a failure causes a retry.
  *
- * Several clients can share a policy. Each client and each call of `retry` has its own count. To give each subscriber
- * of one `retry` its own count, call `retry` within `defer`.
+ * Several clients can share a policy. Each client and each call of `retry` has its own count of retries. The
+ * subscribers of one call of `retry` share a count. To give each subscriber its own count, call `retry` within `defer`.
  *
  * @param options - `initial` (100 ms), `max` (30,000 ms), `factor` (2), `jitter` (0.5), `attempts` (`Infinity`) and
  * `stableAfter` (5,000 ms)
@@ -200,7 +200,8 @@ export class ExponentialBackoff implements RetryLimits {
   }
 
   /**
-   * Makes a `delay` function for `retry`, with its own count. After the last retry, the function passes the error on.
+   * Makes a `delay` function for `retry`, with its own count of retries. If no retry is left, the function returns an
+   * Observable that fails with the error.
    */
   counted(): CountedDelay {
     let count = firstAttempt;

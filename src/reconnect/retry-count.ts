@@ -6,8 +6,8 @@ export interface RetryLimits {
 }
 
 /**
- * The number of an attempt, counted from 1, and the number of consecutive retries before it. Both restart after a
- * stable connection.
+ * The number of an attempt, counted from 1, and the number of consecutive retries before that attempt. Both counts
+ * restart after a stable connection.
  */
 export interface AttemptCount {
   readonly attempt: number;

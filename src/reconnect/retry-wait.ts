@@ -4,8 +4,8 @@ import { ExponentialBackoff, scheduleOf } from './backoff.js';
 
 export interface RetryWaitEvents {
   /**
-   * Called when the wait begins. `delay` is in ms, or NaN if the policy has a `delay` function that `backoff` did not
-   * make.
+   * Called when the wait for the next attempt begins. `delay` is in ms, or NaN if the policy has a `delay` function
+   * that `backoff` did not make.
    */
   waits(delay: number): void;
   due(): void;
@@ -17,11 +17,11 @@ export interface RetryWaitEvents {
 /**
  * Waits for the time that `policy` determines (K11).
  *
- * If the policy fails or completes within this call, `waits` is not called (K10). If the policy emits within this call,
- * `waits` is called first, and then `due`.
+ * If the policy fails or completes during the call of `waitForRetry`, `waits` is not called (K10). If the policy emits
+ * during the call of `waitForRetry`, `waits` is called first, and then `due` is called.
  *
  * @param error - the error that ended the last connection or attempt; absent after a clean end
- * @param retries - the number of consecutive retries, including the next one
+ * @param retries - the number of consecutive retries, including the next retry
  */
 export function waitForRetry(
   policy: RetryConfig,

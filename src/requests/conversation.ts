@@ -33,7 +33,7 @@ export class Conversation<In, Out, Id> {
   private timer: Timer | undefined;
   /** The connections on which requests were sent. */
   private readonly watched = new Map<Carrier, Subscription>();
-  /** The Inbound that delivered the previous message, and its position after that message. */
+  /** The Inbound that delivered the previous message, and the position of that Inbound after the message. */
   private inbound: Inbound | undefined;
   private position = 0;
   private readonly finished = new WeakSet<Carrier>();
@@ -63,8 +63,8 @@ export class Conversation<In, Out, Id> {
     if (refusal !== undefined) return handled(Promise.reject(refusal));
     const request = new PendingRequest<In, Id>(id, asyncScheduler.now() + this.settings.timeout, this.current);
     this.matcher.add(request);
-    // Subscribe before sending. If a client has ended, the subscription starts its next run, and the request belongs to
-    // that run.
+    // Subscribe before sending. If a client has ended, the subscription starts the client's next run, and the request
+    // belongs to that run.
     this.update();
     // If the channel has ended, `update` has already rejected the request.
     if (request.state === 'pending') this.send(message, request);
@@ -89,7 +89,7 @@ export class Conversation<In, Out, Id> {
     }
   }
 
-  /** The connection that sends values now, if there is one. */
+  /** The connection on which values are sent now, if there is a connection. */
   private get current(): Carrier | undefined {
     const { carrier, lane } = this.host;
     return lane.isOn(carrier) ? carrier : undefined;
@@ -127,8 +127,8 @@ export class Conversation<In, Out, Id> {
   }
 
   /**
-   * Call when a request could not be sent completely. If a part was written, the request counts as sent, and is
-   * rejected when its connection ends.
+   * Call when a request could not be sent completely. If a part of the request was written, the request counts as sent,
+   * and is rejected when its connection ends.
    */
   private lost(request: PendingRequest<In, Id>, error: SocketError): void {
     if (this.host.carrier === undefined || request.lane !== this.host.lane) this.drop(request, error);
@@ -144,8 +144,8 @@ export class Conversation<In, Out, Id> {
     const { eventQueue } = this;
     eventQueue.push(message, size);
     if (!eventQueue.isFull || this.pending === 0) return;
-    // The answer may be queued after the buffered events. Without a timeout, the request would wait forever, so the
-    // connection fails.
+    // The answer may be queued behind the buffered events, which nobody reads. A request without a timeout would wait
+    // for the answer forever, so the connection fails.
     if (this.settings.timeout === 0) {
       const text =
         'requests: too many events are buffered while a request is pending; read `events` faster, or set a timeout';
@@ -226,7 +226,7 @@ export class Conversation<In, Out, Id> {
       const error = this.timeoutError();
       const connection = oldest.sentOn ?? this.current;
       matcher.abandon(oldest, error);
-      // Without ids, the next message can no longer be assigned to a request, so the connection fails.
+      // If the messages have no ids, the next message can no longer be assigned to a request, so the connection fails.
       if (settings.answers === undefined) connection?.fail(error);
       this.causedByPeer(error);
     }
@@ -255,7 +255,7 @@ export class Conversation<In, Out, Id> {
   }
 
   /**
-   * Call when the stream has ended, because no answer can arrive any more. Unsent requests stay pending if the channel
+   * Call when the stream has ended, and so no answer can arrive any more. Unsent requests stay pending if the channel
    * belongs to a client, because a client can connect again (K8).
    */
   private end(error: unknown): void {

@@ -18,14 +18,14 @@ interface BufferedEvent<T> {
 interface EventsHost {
   /** Called when `isWanted`, `isHeld` or `isFull` may have changed. */
   eventsChanged(): void;
-  /** Runs `work` once the running code has returned. */
+  /** Runs `work` when the running code has returned. */
   defer(work: () => void): void;
 }
 
 /**
- * Buffers the events: messages that answer no request. If the events are held while a request is pending, they stay in
- * this buffer, because holding the channel would also hold back the answer. If no request is pending, the channel
- * itself is held.
+ * Buffers the events: messages that answer no request. If the events are held while a request is pending, the events
+ * stay in this buffer, because holding the channel would also hold back the answer. If the events are held while no
+ * request is pending, the channel itself is held.
  */
 export class EventQueue<T> implements FlowSource<T> {
   readonly flow: Flow<T>;
@@ -35,7 +35,7 @@ export class EventQueue<T> implements FlowSource<T> {
   private bytes = 0;
   private full = false;
   private subscribed = false;
-  /** The end of the stream, until the subscribers are notified of it. */
+  /** The end of the stream, until the subscribers are notified of this end. */
   private ending: { readonly error: unknown } | undefined;
 
   constructor(host: EventsHost) {
@@ -52,7 +52,9 @@ export class EventQueue<T> implements FlowSource<T> {
     return this.multicast.held;
   }
 
-  /** True from the moment when the queue reaches one of the limits until it has drained to half of both limits. */
+  /**
+   * True from the moment when the queue reaches one of the limits until the queue has drained to half of both limits.
+   */
   get isFull(): boolean {
     return this.full;
   }
@@ -65,7 +67,7 @@ export class EventQueue<T> implements FlowSource<T> {
     this.multicast.drain();
   }
 
-  /** Ends the stream after the buffered events, or at once if this side has destroyed the connection (F10). */
+  /** Ends the stream after the buffered events, or immediately if this side has destroyed the connection (F10). */
   end(error: unknown): void {
     if (this.ending !== undefined || (!this.subscribed && this.waiting.length === 0)) return;
     this.ending = { error };
@@ -104,7 +106,7 @@ export class EventQueue<T> implements FlowSource<T> {
   }
 
   ended(): void {
-    // Nothing to do: the channel ends by itself.
+    // Nothing to do, because the channel ends by itself.
   }
 
   defer(work: () => void): void {

@@ -4,7 +4,7 @@ import { describeValue } from '../errors/describe-value.js';
 import type { Matcher } from './matcher.js';
 import type { PendingRequest } from './pending-request.js';
 
-/** Finds the request by the id that `answers` returns for a message. */
+/** Finds the request that a message answers, by the id that the function `answers` returns for the message. */
 export class IdMatcher<In, Id> implements Matcher<In, Id> {
   private readonly answers: (message: In) => Id | undefined;
   /** The maximum number of timed-out requests that are remembered. */

@@ -8,7 +8,7 @@ export interface Matcher<In, Id> {
   readonly pending: number;
   /** The pending request that was made first. */
   readonly oldest: PendingRequest<In, Id> | undefined;
-  /** Whether no answer is expected, not even a late one. */
+  /** Whether no answer is expected, not even a late answer to a request that has timed out. */
   readonly isEmpty: boolean;
   /** Returns an error if a request must not have this id. */
   refusal(id: Id | undefined): SocketError | undefined;
@@ -19,7 +19,7 @@ export interface Matcher<In, Id> {
    * @param isPossible - whether the message can answer a given request
    * @returns the request; `'discard'` for an answer that no pending request awaits; `undefined` for a message that is
    * not an answer
-   * @throws the error that the option `answers` throws
+   * @throws the error that the function `answers` throws
    */
   match(
     message: In,
@@ -32,8 +32,8 @@ export interface Matcher<In, Id> {
   abandon(request: PendingRequest<In, Id>, error: SocketError): void;
   /** Removes a request that will not be answered, and rejects it. */
   reject(request: PendingRequest<In, Id>, error: SocketError): void;
-  /** Removes the requests that were sent on an ended connection. Returns the pending ones among them. */
+  /** Removes the requests that were sent on an ended connection. Returns the removed requests that were pending. */
   endConnection(connection: Carrier): readonly PendingRequest<In, Id>[];
-  /** Removes all requests for which `isKept` is false. Returns the pending ones among them. */
+  /** Removes all requests for which `isKept` returns false. Returns the removed requests that were pending. */
   clear(isKept: (request: PendingRequest<In, Id>) => boolean): readonly PendingRequest<In, Id>[];
 }

@@ -68,8 +68,8 @@ export class OrderMatcher<In, Id> implements Matcher<In, Id> {
   }
 
   /**
-   * Ends the requests that `isAffected` selects. Returns the pending ones among them. If `isStranded` is true, the
-   * ended requests stay in the queue as placeholders.
+   * Ends the requests that `isAffected` selects. Returns the ended requests that were pending. If `isStranded` is true,
+   * the ended requests stay in the queue as placeholders.
    */
   private end(
     isAffected: (request: PendingRequest<In, Id>) => boolean,

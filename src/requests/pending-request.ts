@@ -9,7 +9,7 @@ export class PendingRequest<In, Id> {
   /** The time at which the request times out. */
   readonly due: number;
   readonly answer: Promise<In>;
-  /** `'abandoned'`: the request has timed out, but may still be answered. */
+  /** `'abandoned'`: the request has timed out, but the peer may still answer it. */
   state: 'pending' | 'abandoned' | 'over' = 'pending';
   lane: SendLane | undefined;
   /** The connection on which the request was written. Only this connection can deliver the answer. */
@@ -22,13 +22,13 @@ export class PendingRequest<In, Id> {
   private readonly receivedBytesBefore: number;
   private settle: { resolve(message: In): void; reject(error: unknown): void } | undefined;
 
-  /** @param askedOn - the connection that sends values now, if any */
+  /** @param askedOn - the connection on which values are sent now, if there is a connection */
   constructor(id: Id | undefined, due: number, askedOn: Carrier | undefined) {
     this.id = id;
     this.due = due;
     this.askedOn = askedOn;
     this.receivedBytesBefore = askedOn?.inbound.received ?? 0;
-    // An unhandled rejection must not end the process, because the peer can cause one by ending the connection.
+    // An unhandled rejection must not end the process, because the peer can cause a rejection by ending the connection.
     this.answer = handled(
       new Promise((resolve, reject) => {
         this.settle = { resolve, reject };
@@ -41,7 +41,7 @@ export class PendingRequest<In, Id> {
    * connection, after the call of `ask`. So a greeting, or a message from an earlier connection, is not an answer.
    *
    * @param inbound - the Inbound that delivered the message
-   * @param carrier - the connection that sends values now
+   * @param carrier - the connection on which values are sent now
    */
   canBeAnswered(inbound: Inbound | undefined, carrier: Carrier | undefined): boolean {
     const connection = this.sentOn ?? carrier;

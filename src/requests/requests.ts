@@ -15,8 +15,8 @@ import { Conversation } from './conversation.js';
  */
 export interface RequestsOptions {
   /**
-   * The maximum time from the call of `ask` to the answer. After that, the promise rejects with `ERR_TIMEOUT_REQUEST`.
-   * 0 means no limit.
+   * The maximum time from the call of `ask` to the answer. If the answer takes longer, the promise rejects with
+   * `ERR_TIMEOUT_REQUEST`. 0 means no limit.
    *
    * @defaultValue 10_000
    * @unit ms
@@ -46,8 +46,8 @@ export interface RequestsOptions {
 export interface RequestsByIdOptions<In, Id> extends RequestsOptions {
   /**
    * Returns the id of the request that a message answers, or `undefined` for a message that answers no request. If no
-   * pending request has that id, the message is dropped. The function is called with every message, so it has to expect
-   * anything that the peer may send. If the function throws, the connection fails with `ERR_HANDLER`.
+   * pending request has that id, the message is dropped. The function is called with every message, so the function has
+   * to expect any message that the peer can send. If the function throws, the connection fails with `ERR_HANDLER`.
    */
   readonly answers: (message: In) => Id | undefined;
 }
@@ -64,15 +64,16 @@ export interface RequestsByIdOptions<In, Id> extends RequestsOptions {
  */
 export interface Requests<In> {
   /**
-   * Emits the messages that answer no request. It completes or fails with the channel. A subscription to `events` also
-   * subscribes to the channel, so a client dials and stays connected.
+   * Emits the messages that answer no request. `events` completes or fails when the channel completes or fails. A
+   * subscription to `events` also subscribes to the channel, so the channel's client dials and stays connected.
    *
-   * If `events` has no subscriber, an event that arrives while a request is pending is dropped. Any other event stays
-   * in the channel.
+   * If `events` has no subscriber, an event that arrives while a request is pending is dropped. If `events` has no
+   * subscriber and no request is pending, events stay in the channel.
    *
-   * @backpressure while `events` is held and no request is pending, the channel is held. While a request is pending, up
-   * to 1,024 events and 1,048,576 bytes are buffered, so that the answer gets through. At either limit the channel is
-   * held, and the request may time out. With a `timeout` of 0, the connection fails with `ERR_OVERFLOW` instead
+   * @backpressure while `events` is held and no request is pending, the channel is held. While `events` is held and a
+   * request is pending, up to 1,024 events and 1,048,576 bytes are buffered, so that the answer gets through. When one
+   * of these limits is reached, the channel is held, and the request may time out. With a `timeout` of 0, reaching a
+   * limit makes the connection fail with `ERR_OVERFLOW` instead
    * @example
    * ```ts
    * calls.events.subscribe({
@@ -87,7 +88,7 @@ export interface Requests<In> {
 }
 
 /**
- * Sends requests on a channel whose peer answers them in the order in which they were sent.
+ * Sends requests on a channel whose peer answers the requests in the order in which they were sent.
  *
  * @typeParam In - the received messages
  * @typeParam Out - the sent messages
@@ -99,21 +100,22 @@ export interface Requests<In> {
  */
 export interface RequestsInOrder<In, Out> extends Requests<In> {
   /**
-   * Sends a request and returns its answer. Several requests may be pending at once.
+   * Sends a request and returns its answer. Several requests can be pending at the same time.
    *
    * If the connection on which the request was sent ends, the promise rejects with the connection's error, or with
-   * `ERR_CLOSED` after an orderly end. The request is not sent again, and the peer may or may not have received it.
-   * With `reconnect`, a request of which no byte has been written stays pending, and is sent on the next connection.
+   * `ERR_CLOSED` after an orderly end. The request is not sent again, and it is unknown whether the peer has received
+   * the request. With `reconnect`, a request of which no byte has been written stays pending, and is sent on the next
+   * connection.
    *
    * If `maxPending` requests are pending or the channel is full, the promise rejects with `ERR_OVERFLOW`. If the
-   * request cannot be encoded, the promise rejects with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`. In both cases the
-   * request is not sent.
+   * request cannot be encoded, the promise rejects with `ERR_FRAME_INVALID` or `ERR_FRAME_TOO_LONG`. A request that is
+   * rejected with one of these errors is not sent.
    *
    * After `timeout` the promise rejects with `ERR_TIMEOUT_REQUEST`. The connection then fails with the same error,
    * because the next message can no longer be assigned to a request. A client with `reconnect` dials again.
    *
    * @param request - the message to send
-   * @returns a promise of the answer. An unhandled rejection does not end the process
+   * @returns a promise of the answer. An unhandled rejection of this promise does not end the process
    * @example
    * ```ts
    * const [first, second] = await Promise.all([calls.ask('one'), calls.ask('two')]);
@@ -138,13 +140,15 @@ export interface RequestsInOrder<In, Out> extends Requests<In> {
  */
 export interface RequestsById<In, Out, Id> extends Requests<In> {
   /**
-   * Sends a request and returns the answer that has its id. Several requests may be pending at once.
+   * Sends a request and returns the answer that has the request's id. Several requests can be pending at the same time.
    *
    * If the connection on which the request was sent ends, the promise rejects with the connection's error, or with
-   * `ERR_CLOSED` after an orderly end. The request is not sent again, and the peer may or may not have received it.
-   * With `reconnect`, a request of which no byte has been written stays pending, and is sent on the next connection.
+   * `ERR_CLOSED` after an orderly end. The request is not sent again, and it is unknown whether the peer has received
+   * the request. With `reconnect`, a request of which no byte has been written stays pending, and is sent on the next
+   * connection.
    *
-   * The promise also rejects with one of the following errors. Except after a timeout, the request has not been sent.
+   * The promise also rejects with one of the following errors. With each of these errors except `ERR_TIMEOUT_REQUEST`,
+   * the request has not been sent.
    *
    * - `ERR_TIMEOUT_REQUEST`: no answer arrived within `timeout`. A later answer is dropped.
    * - `ERR_OVERFLOW`: `maxPending` requests are pending, or the channel is full.
@@ -153,8 +157,9 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
    *   but may still be answered on its connection.
    *
    * @param request - the message to send
-   * @param id - the id that `answers` returns for the answer; compared like the keys of a `Map`. Use each id once
-   * @returns a promise of the answer. An unhandled rejection does not end the process
+   * @param id - the id that `answers` returns for the answer; compared like the keys of a `Map`. Use each id for only
+   * one request
+   * @returns a promise of the answer. An unhandled rejection of this promise does not end the process
    * @example
    * ```ts
    * const answer = await calls.ask({ id: 7, method: 'time' }, 7);
@@ -164,20 +169,20 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
 }
 
 /**
- * Matches answers to requests on a channel, for protocols in which one side asks and the other answers.
+ * Matches answers to requests on a channel, for protocols in which one side asks and the other side answers.
  *
  * With the option `answers`, each answer names its request, and the answers may arrive in any order. An answer that no
  * pending request awaits is dropped. A message that names no request is an event.
  *
- * Without the option, each message answers the oldest pending request that was sent on the message's connection. If
- * there is no such request, the message is an event.
+ * Without the option `answers`, each message answers the oldest pending request that was sent on the message's
+ * connection. If no request is pending on that connection, the message is an event.
  *
  * The returned object subscribes to the channel only while a request is pending or the events have a subscriber. So a
- * client without other subscribers dials for the first request, and disconnects after the last answer. `client.open()`
- * keeps it connected, and so does a subscription to the client or to the events.
+ * client without other subscribers dials for the first request, and disconnects after the last answer. Calling
+ * `client.open()`, or subscribing to the client or to the events, keeps the client connected.
  *
- * Call `requests` only once for a channel. On that channel, you may send other messages, but only if the peer does not
- * answer them.
+ * Call `requests` only once for a channel. On that channel, you may send other messages, but only messages that the
+ * peer does not answer.
  *
  * Apart from timeouts, limits and the end of the connection, `requests` with `answers` is equivalent to:
  *
@@ -202,7 +207,7 @@ export interface RequestsById<In, Out, Id> extends Requests<In> {
  * @typeParam In - the received messages
  * @typeParam Out - the sent messages
  * @typeParam Id - the ids of the requests
- * @param channel - the `data` of a connection or a client, or another view of its stream
+ * @param channel - the `data` of a connection or a client, or another view of the same stream
  * @param options - see {@link RequestsByIdOptions}, and {@link RequestsOptions} if the answers arrive in order
  * @throws `ERR_OPTION_INVALID` for a bad option, or if `channel` is not a Channel
  * @example

@@ -1,8 +1,8 @@
 /** An object that has buffered values to write at the end of a turn. */
 export interface Flushable {
   /**
-   * @param cause - `turn`: the scheduler calls this method at the end of the turn, after it has removed the object from
-   * its list
+   * @param cause - `turn`: the scheduler calls this method at the end of the turn, after the scheduler has removed the
+   * object from the scheduler's list
    */
   flush(cause: 'turn'): void;
 }
@@ -25,7 +25,7 @@ export class FlushScheduler {
   private deliveries = 0;
   private flushing = false;
   private scheduled = false;
-  /** Whether the process is exiting. Deferred work then no longer runs. */
+  /** Whether the process is exiting. While the process exits, deferred work no longer runs. */
   private isExiting = false;
   private readonly onTime = (): void => {
     this.scheduled = false;
@@ -44,7 +44,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Records that a delivery begins.
+   * Records that the delivery of a received chunk begins.
    *
    * @internal
    */
@@ -53,7 +53,7 @@ export class FlushScheduler {
   }
 
   /**
-   * Records that a delivery ends. The end of the outermost delivery flushes everything.
+   * Records that the delivery of a received chunk ends. The end of the outermost delivery flushes everything.
    *
    * @internal
    */
@@ -99,7 +99,8 @@ export class FlushScheduler {
   /**
    * Schedules a flush, unless a flush is already scheduled or running. During a delivery, nothing is scheduled, because
    * the delivery ends with a flush. Values sent during a flush are flushed after the event loop has handled other
-   * events. Otherwise a fast peer could keep the process from reading from all other peers.
+   * events. If these values were flushed immediately, a fast peer could keep the process from reading from all other
+   * peers.
    */
   private schedule(): void {
     if (this.isExiting) this.flush();
@@ -143,7 +144,8 @@ export class FlushScheduler {
           sender.flush('turn');
         }
       } finally {
-        // If one sender throws, the remaining senders are kept for the next flush: they do not add themselves again.
+        // If one sender throws, the remaining senders are kept for the next flush, because a sender does not add itself
+        // again before it has been flushed.
         if (flushed < senders.length) this.senders = [...senders.slice(flushed), ...this.senders];
       }
     } finally {

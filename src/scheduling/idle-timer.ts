@@ -1,7 +1,7 @@
 import { asyncScheduler } from 'rxjs';
 import { Timer } from './timer.js';
 
-/** The activity of a connection. An {@link IdleTimer} checks it when the timer is due. */
+/** The activity of a connection. When an {@link IdleTimer} is due, the timer checks the activity. */
 export interface Activity {
   /**
    * Returns a number that changes with each activity. An activity that calls `interrupt` need not change the number.
@@ -13,7 +13,7 @@ export interface Activity {
 
 /**
  * Calls a function when nothing has happened for a given time. Restarting the timer on each activity would cost too
- * much. Instead, the timer checks for activity when it is due.
+ * much. So the timer checks for activity only when the timer is due.
  */
 export class IdleTimer {
   private readonly limit: number;
@@ -26,7 +26,7 @@ export class IdleTimer {
 
   /**
    * @param limit - the longest silence, in ms; 0 means no limit
-   * @param expired - called once, after such a silence
+   * @param expired - called once, after a silence of `limit` ms
    * @param activity - checked when the timer is due
    * @param keepsProcess - whether the timer keeps the process running
    */

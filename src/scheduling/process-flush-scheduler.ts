@@ -5,8 +5,8 @@ let deferred: (() => void)[] = [];
 let isWatching = false;
 
 /**
- * Offers all buffered values to the kernel when the process exits (C24). Otherwise these values would be lost, because
- * `process.exit` does not run deferred work.
+ * Offers all buffered values to the kernel when the process exits (C24). If the process exited without this step, these
+ * values would be lost, because `process.exit` does not run deferred work.
  */
 export function flushAtExit(): void {
   if (isWatching) return;

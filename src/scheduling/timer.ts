@@ -1,14 +1,15 @@
 import { asyncScheduler, type Unsubscribable } from 'rxjs';
 
-/** A timer that has been extended is extended again only if it is late by more than this many ms. */
+/** A timer that has waited again (see {@link Timer}) waits once more only if it is late by more than this many ms. */
 const late = 20;
 
 /**
  * Calls a function once, after a delay.
  *
- * If the event loop was busy when the timer was due, this side could not react in time. So the timer is extended by the
- * time that it is late, but at most by its own delay (C23). If an extended timer is only slightly late, it is not
- * extended again. Otherwise an event loop that is always busy would postpone the timer forever.
+ * If the event loop was busy when the timer was due, this side could not react in time. So a late timer waits again,
+ * for as long as the timer was late, but at most for the timer's own delay (C23). A timer that has waited again does
+ * not wait once more if it is only slightly late. If the timer did wait once more, an event loop that is always busy
+ * would postpone the timer forever.
  *
  * Within `TestScheduler.run`, RxJS throws if a timer is unsubscribed at the very moment when it is due. So a timer that
  * is stopped at that moment stays scheduled, but does nothing.
@@ -51,7 +52,8 @@ export class Timer implements Unsubscribable {
 }
 
 /**
- * Lets the process exit before the timer is due. RxJS stores Node's timer in `id`, which its types hide.
+ * Lets the process exit before the timer is due. RxJS stores Node's timer in the property `id`, which the types of RxJS
+ * hide.
  */
 function unref(action: object): void {
   const { id } = action as { readonly id?: { unref?(): void } };

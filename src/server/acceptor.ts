@@ -28,7 +28,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   readonly multicast: Multicast<Connection<In, Out>> = new Multicast(this);
   readonly hasIncidents = true;
   readonly incidents: Observable<SocketError>;
-  /** Emits the bound address, at once if the server is already bound. Subscribing does not bind the server (S1). */
+  /** Emits the bound address, immediately if the server is already bound. Subscribing does not bind the server (S1). */
   readonly listening: Observable<Address> = new Observable((subscriber) => {
     if (this.state.is === 'stopping') subscriber.complete();
     else if (this.state.is === 'bound') subscriber.next(this.state.address);
@@ -50,7 +50,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   private readonly changes = new Subject<ListenState>();
   private readonly accepted = new ConnectionList<SocketConnection<In, Out>>();
   private readonly waitingSockets: TransportSocket[] = [];
-  /** The last emitted connection, until `expectClaim` is called on it. */
+  /** The last emitted connection, until `expectClaim` is called on that connection. */
   private lastEmitted: SocketConnection<In, Out> | undefined;
   private accepting = false;
   private readonly stopListeningToSignal: (() => void) | undefined;
@@ -76,17 +76,18 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     if (socket === undefined) return undefined;
     const connection = new SocketConnection<In, Out>(socket, this.settings, this);
     this.accepted.add(connection);
-    // The first bytes arrive in a later turn, so a subscriber can subscribe to the connection in time.
+    // The first bytes arrive in a later turn, so a subscriber of the server can subscribe to the connection before the
+    // bytes arrive.
     connection.open();
     this.lastEmitted?.expectClaim();
     this.lastEmitted = connection;
-    // `accept` calls `expectClaim` itself, after the connection has been emitted.
+    // While `accept` runs, `accept` itself calls `expectClaim` after the connection has been emitted.
     if (!this.accepting) this.expectClaim();
     return connection;
   }
 
   finishing(): void {
-    // Nothing to do: no other connection gets the unsent values.
+    // Nothing to do, because the values that an accepted connection has not sent are never sent on another connection.
   }
 
   failedAfter(error: SocketError): void {
@@ -138,7 +139,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
   }
 
   ended(): void {
-    // Nothing to do.
+    // Nothing to do when the subscribers have been notified of the end.
   }
 
   defer(work: () => void): void {
@@ -156,7 +157,7 @@ export class Acceptor<In, Out> implements FlowSource<Connection<In, Out>>, Conne
     const { deadline, drain } = settings;
     const { state } = this;
     if (state.is !== 'stopping') return this.stop(deadline, drain);
-    // A second call may shorten the deadline (S14).
+    // A second call of `shutdown` can shorten the deadline (S14).
     this.closeAll(deadline, drain);
     return state.stopped;
   }

@@ -26,8 +26,8 @@ interface Member {
 /**
  * Sends each message to many connections. A message is encoded once, and each connection is written to once per turn.
  *
- * A member is removed when its connection closes. A slow member does not delay the others. Its own connection buffers
- * its messages, and the options `maxBuffered` and `overflow` of that connection apply.
+ * A member is removed when its connection closes. A slow member does not delay the other members. The connection of the
+ * slow member buffers the member's messages, and the options `maxBuffered` and `overflow` of that connection apply.
  *
  * Apart from `size`, `refused` and the lower cost, a Broadcast is equivalent to:
  *
@@ -48,11 +48,12 @@ interface Member {
  * };
  * ```
  *
- * A Broadcast is an Observer, so you can subscribe it to any Observable. `complete` and `error` end it for good.
+ * A Broadcast is an Observer, so you can subscribe it to any Observable. `complete` and `error` end the Broadcast for
+ * good.
  *
- * @typeParam Out - the messages that it sends
- * @backpressure `next` never blocks. The Broadcast keeps values until the turn ends, or until they exceed 65,536 bytes.
- * Then each member's connection buffers them, up to `maxBuffered`
+ * @typeParam Out - the messages that the Broadcast sends
+ * @backpressure `next` never blocks. The Broadcast keeps values until the turn ends, or until the values exceed 65,536
+ * bytes. After that, each member's connection buffers the values, up to `maxBuffered`
  * @example
  * ```ts
  * const news = new Broadcast(lines());
@@ -67,12 +68,14 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   private readonly encoder: Encoder<Out>;
   private readonly sink = new WriteBuffer();
   private readonly members = new Map<Outbound, Member>();
-  /** The encoded values since the last flush. `batchStart` is the number of values before them. */
+  /**
+   * The encoded values since the last flush. `batchStart` is the number of values that were sent before these values.
+   */
   private batch: Uint8Array[] = [];
   private batchStart = 0;
   private batchBytes = 0;
   private flushing = false;
-  /** Members that already have all values of this batch. The next value has to be announced to them. */
+  /** Members that already have all values of this batch. The next value has to be announced to these members. */
   private upToDate: Outbound[] = [];
   private refusedCount = 0;
   private outcome: { readonly reason?: unknown } | undefined;
@@ -88,8 +91,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   /**
    * Creates a Broadcast without members.
    *
-   * @param codec - encodes the values, whatever codec the members have; without it, values are bytes or UTF-8 text. One
-   * encoder serves all members, so each value must be a complete frame by itself
+   * @param codec - encodes the values, whatever codec the members have; without a codec, values are bytes or UTF-8
+   * text. One encoder serves all members, so each value must be a complete frame by itself
    * @example
    * ```ts
    * const prices = new Broadcast(jsonLines<Price>());
@@ -127,15 +130,15 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   }
 
   /**
-   * Adds a connection, which gets every value from now on.
+   * Adds a connection, which from now on gets every value that is passed to `next`.
    *
-   * If a connection joins twice, it is still one member, and `join` returns the same membership. A connection whose
-   * sending side has ended does not become a member. After `complete` or `error`, a connection that joins is completed
-   * or destroyed at once.
+   * If a connection joins twice, the connection is still one member, and `join` returns the same membership. A
+   * connection whose sending side has ended does not become a member. A connection that joins after `complete` is
+   * completed immediately. A connection that joins after `error` is destroyed immediately.
    *
    * @param connection - a connection of a server or a client of this library
-   * @returns the membership. Unsubscribe from it to remove the connection. The connection stays open, and still gets
-   * the values that were passed to `next` before it was removed
+   * @returns the membership. Unsubscribe from the membership to remove the connection. A removed connection stays open,
+   * and still gets the values that were passed to `next` before the removal
    * @throws `ERR_OPTION_INVALID` for an object that is not a connection of this library
    * @example
    * ```ts
@@ -172,11 +175,11 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
    * Sends a value to all current members. This method never throws, and does nothing after `complete` or `error`.
    *
    * On each connection, the Broadcast's values and the values of the connection's own channels go out in the order in
-   * which they were sent. The values of a turn reach each member in one write if they total at most 65,536 bytes. A
-   * value that cannot be encoded is sent to no member, and is counted in {@link Broadcast.refused}. Without members,
-   * nothing is encoded.
+   * which they were sent. The values of a turn reach each member in one write if the values total at most 65,536 bytes.
+   * A value that cannot be encoded is sent to no member, and is counted in {@link Broadcast.refused}. If the Broadcast
+   * has no members, the value is not encoded.
    *
-   * @param value - the value to send; it must not be changed afterwards
+   * @param value - the value to send; do not change the value after the call
    * @example
    * ```ts
    * news.next('hello, everybody');
@@ -186,7 +189,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
   next(value: Out): void {
     if (this.outcome !== undefined || this.members.size === 0) return;
     if (this.sink.add(this.encoder, value) !== undefined) {
-      // A bad value may come from one member. It must not end the connections of the others.
+      // A bad value may come from one member, and must not end the connections of the other members.
       this.refusedCount++;
       return;
     }
@@ -201,7 +204,7 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
 
   /**
    * Ends the sending side of every member after the values already sent, and removes all members. A connection that
-   * joins later is completed at once.
+   * joins later is completed immediately.
    *
    * @example
    * ```ts
@@ -215,9 +218,9 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
 
   /**
    * Destroys the connection of every member, and removes all members. Values that these connections have not sent yet
-   * are dropped. A connection that joins later is destroyed at once.
+   * are dropped. A connection that joins later is destroyed immediately.
    *
-   * @param reason - the members' channels fail with `ERR_CLOSED`, and this reason is the `cause` of that error
+   * @param reason - the members' channels fail with `ERR_CLOSED`, and `reason` is the `cause` of that error
    * @example
    * ```ts
    * news.error(new Error('the source of the news has failed'));
@@ -228,7 +231,9 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
     this.finish({ reason });
   }
 
-  /** Makes each member ask for its missing values before anything else is sent on its connection (B1). */
+  /**
+   * Makes each member ask for the member's missing values before anything else is sent on the member's connection (B1).
+   */
   private announce(outbounds: Iterable<Outbound>): void {
     let scheduler: FlushScheduler | undefined;
     for (const outbound of outbounds) {
@@ -256,7 +261,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
       } else this.give(outbound, member);
     }
     this.flushing = false;
-    // If a member fails during the flush, a subscriber may send more values. The next flush sends these values.
+    // If a member fails during the flush, code that is notified of the failure may send more values. The next flush
+    // sends these values.
     if (batch.length > count) return;
     this.batchStart += count;
     this.batch = [];
@@ -293,8 +299,8 @@ export class Broadcast<Out = Uint8Array | string> implements Observer<Out> {
 }
 
 /**
- * Sends encoded values together if they fit into the connection's buffer. Otherwise sends them one at a time, so that
- * `overflow` applies to each value (B3).
+ * Sends encoded values together if they fit into the connection's buffer. If the values do not fit, sends them one at a
+ * time, so that `overflow` applies to each value (B3).
  */
 function publish(outbound: Outbound, all: Uint8Array, values: readonly Uint8Array[]): void {
   if (values.length === 1 || all.length <= outbound.room) outbound.push(outbound.lane, encoded, all, 'free');

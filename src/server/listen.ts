@@ -8,20 +8,20 @@ import { Acceptor } from './acceptor.js';
 import { Server } from './server.js';
 
 /**
- * Creates a server. It binds its address on the first subscription.
+ * Creates a server. The server binds its address on the first subscription.
  *
- * A host name is looked up each time the server binds. Only the first address found is bound. `::` also accepts IPv4
- * clients if the system supports both IPv6 and IPv4. On Linux and macOS, a port can be bound again right after its
- * previous server has closed (SO_REUSEADDR). Two servers can listen on the same host and port only if both set
- * `reusePort`.
+ * A host name is looked up each time the server binds. Only the first address found is bound. A server at `::` also
+ * accepts IPv4 clients if the system supports both IPv6 and IPv4. On Linux and macOS, a port can be bound again right
+ * after its previous server has closed (SO_REUSEADDR). Two servers can listen on the same host and port only if both
+ * servers set `reusePort`.
  *
  * @typeParam In - the messages that the server's connections receive
  * @typeParam Out - the messages that the server's connections send
  * @param address - where to listen. The default host is loopback; port 0 selects a free port
  * @param options - see {@link ListenOptions}
- * @returns the server, a Flow of connections; it is not bound yet
+ * @returns the server, a Flow of connections; the server is not bound yet
  * @throws `ERR_ADDRESS_INVALID`, `ERR_OPTION_INVALID`, and `ERR_CLOSED` if the `signal` is already aborted. System
- * errors, such as `EADDRINUSE`, arrive as error notifications instead
+ * errors, such as `EADDRINUSE`, are not thrown, but arrive as error notifications
  * @example
  * ```ts
  * const server = listen('tcp://localhost:7000', { codec: lines() });
@@ -36,7 +36,7 @@ export function listen<In = Buffer, Out = Uint8Array | string>(
   const where = parseAddress(address);
   const settings = listenSettings(options);
   const transport = settings.transport ?? nodeTransport();
-  // `settings.mode` is never undefined, so check `options` to see whether the caller has set it.
+  // `settings.mode` is never undefined, so check `options` to see whether the caller has set `mode`.
   if (where.transport === 'unix' && where.path.startsWith('\0') && options.mode !== undefined) {
     throw new SocketError('ERR_OPTION_INVALID', 'mode: an abstract name has no permissions', { address: where });
   }

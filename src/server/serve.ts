@@ -30,8 +30,8 @@ import { checkExactOptions, integer, optional } from '../validation/checks.js';
  */
 export interface ServeOptions {
   /**
-   * The maximum number of connections that are served at once, at least 1. While that many are served, the server is
-   * held.
+   * The maximum number of connections that are served at the same time, at least 1. While that many connections are
+   * served, the server is held.
    *
    * @defaultValue `undefined`: as many as `maxConnections` allows
    * @unit connections
@@ -40,10 +40,10 @@ export interface ServeOptions {
 }
 
 /**
- * Serves each connection with a handler. It sends the values that the handler returns, closes the connection, and emits
- * how the connection ended. An error in a handler ends only that handler's connection.
+ * Serves each connection with a handler. `serve` sends the values that the handler returns, closes the connection, and
+ * emits how the connection ended. An error in a handler ends only that handler's connection.
  *
- * `serve` also handles errors, and discards unread input. Apart from that, it is equivalent to:
+ * `serve` also handles errors, and discards unread input. Apart from errors and unread input, `serve` is equivalent to:
  *
  * ```ts
  * function served<In, Out>(handler: (connection: Connection<In, Out>) => ObservableInput<Out>) {
@@ -54,23 +54,24 @@ export interface ServeOptions {
  * }
  * ```
  *
- * The handler is called when a connection is emitted. It may return:
+ * The handler is called when a connection is emitted. The handler may return:
  *
- * - an Observable, an iterable or any other source that RxJS accepts: its values are sent.
- * - a promise: its value is sent, unless that value is `undefined`. So an async function may also send everything
- *   itself.
- * - nothing: the handler then has to end the connection itself.
+ * - an Observable, an iterable or any other source that RxJS accepts: the values of this source are sent.
+ * - a promise: the promise's value is sent, unless the value is `undefined`. So an async function can also send
+ *   everything itself, and return nothing.
+ * - nothing: in this case, the handler has to end the connection itself.
  *
- * If a handler throws or its source fails, its connection fails with `ERR_HANDLER`. The connection's `closed` and the
- * server's `incidents` report this error.
+ * If a handler throws, or the source that the handler has returned fails, the handler's connection fails with
+ * `ERR_HANDLER`. The connection's `closed` and the server's `incidents` report this error.
  *
  * @typeParam In - the messages that the connections receive
- * @typeParam Out - the messages that they send
+ * @typeParam Out - the messages that the connections send
  * @param handler - serves one connection
  * @param options - see {@link ServeOptions}
- * @returns an operator that emits how each connection ended. It completes when the server has completed and every
- * connection has closed. Unsubscribing stops the server and the handlers' sources, and closes the connections
- * gracefully. If the operator is applied to a server, the result is a Flow, and holding the result holds the server
+ * @returns an operator that emits how each connection ended. The operator's output completes when the server has
+ * completed and every connection has closed. Unsubscribing stops the server and the handlers' sources, and closes the
+ * connections gracefully. If the operator is applied to a server, the result is a Flow, and holding the result holds
+ * the server
  * @throws `ERR_OPTION_INVALID` for a bad option; with `concurrent`, `ERR_NOT_A_FLOW` if the operator is applied to a
  * plain Observable
  * @backpressure while the connection is not writable, an iterable from the handler is not pulled, and a Flow from the
@@ -132,7 +133,7 @@ function sendReplies<In, Out>(
       if (!data.closed || !(cause instanceof SocketError && cause.code === 'ERR_CLOSED')) fail(connection, cause);
     },
   });
-  // An async function is awaited to its end, even if it ends the sending side itself.
+  // An async function is awaited to its end, even if the function itself ends the sending side.
   const sending = isPromise(replies)
     ? task(
         data,
@@ -145,7 +146,8 @@ function sendReplies<In, Out>(
   // `failing` has already handled errors from the source. Any other error means that the sending side has ended.
   const finish = (): void => finishServing(connection);
   const subscription = sending.subscribe({ complete: finish, error: finish });
-  // After the connection has ended, `sending` no longer awaits the async function. So report the function's error here.
+  // After the connection has ended, `sending` no longer awaits the async function. So report an error of the function
+  // here.
   if (isPromise(replies)) {
     replies.then(undefined, (cause: unknown) => {
       if (subscription.closed && !isReported) fail(connection, cause);

@@ -24,8 +24,8 @@ import { Acceptor } from './acceptor.js';
  * ```
  *
  * A server emits connections in the order in which they were accepted. Nothing is read from a connection before it is
- * emitted. The Flow completes after {@link Server.shutdown}. It fails with a `SocketError` if its address cannot be
- * bound; a new subscription tries again.
+ * emitted. The Flow completes after {@link Server.shutdown}. The Flow fails with a `SocketError` if the server's
+ * address cannot be bound; a new subscription tries to bind again.
  *
  * When the last subscriber leaves, the listener is closed, the socket file is removed, and clients that have not been
  * emitted yet are reset. Emitted connections stay open.
@@ -52,8 +52,8 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   /**
    * Emits the bound address, with the actual port. Subscribing to `listening` does not bind the server.
    *
-   * @returns an Observable that emits the address when the server is bound, or at once if the server is bound already.
-   * It completes when the listener is closed, and never fails
+   * @returns an Observable that emits the address when the server is bound, or immediately if the server is bound
+   * already. The Observable completes when the listener is closed, and never fails
    * @example
    * ```ts
    * server.listening.subscribe((address) => console.log(`at ${formatAddress(address)}`));
@@ -87,7 +87,7 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
    * - the error of each handler that fails after its connection has already failed or ended;
    * - `EMFILE` or `ENFILE`, at most once a second, while too few file descriptors are free.
    *
-   * @returns a hot Observable without a buffer; it completes after {@link Server.shutdown}, and never fails
+   * @returns a hot Observable without a buffer, which completes after {@link Server.shutdown} and never fails
    * @example
    * ```ts
    * server.incidents.subscribe((error) => console.log(error.code, error.message));
@@ -109,8 +109,8 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
    *    channel), run to completion. Subscribers that hold their Flow, such as `for await` and the paced operators, read
    *    the received data at their own pace.
    * 4. A connection without work in progress flushes its data and closes gracefully.
-   * 5. At `deadline` the remaining connections are aborted. Their `closed` reports `ERR_TIMEOUT_CLOSE`. If the
-   *    transport can reset a connection, the peer gets a reset.
+   * 5. At `deadline` the remaining connections are aborted. The `closed` of each aborted connection reports
+   *    `ERR_TIMEOUT_CLOSE`. If the transport can reset a connection, the peer gets a reset.
    * 6. When every connection has closed, the server and {@link Server.incidents} complete.
    *
    * If a handler returns an endless source, such as an `interval`, end that source when `connection.data` completes:
@@ -144,10 +144,10 @@ export class Server<In = Buffer, Out = Uint8Array | string> extends Flow<Connect
   }
 
   /**
-   * Stops accepting clients. Further clients wait in the kernel's queue. When the Hold is released, they are accepted
-   * in the order in which they arrived.
+   * Stops accepting clients. Further clients wait in the kernel's queue. When the Hold is released, the waiting clients
+   * are accepted in the order in which they arrived.
    *
-   * @returns the Hold; release it to accept again
+   * @returns the Hold; release the Hold to accept clients again
    * @example
    * ```ts
    * const hold = server.hold();

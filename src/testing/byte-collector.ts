@@ -24,7 +24,10 @@ class ByteCollector implements ByteSink {
   }
 }
 
-/** Returns the bytes that `encoder` writes for `value`. If the encoder throws, its bytes are dropped (D5). */
+/**
+ * Returns the bytes that `encoder` writes for `value`. If the encoder throws, the bytes that it has written for `value`
+ * are dropped (D5).
+ */
 export function encodeWith<Out>(encoder: Encoder<Out>, value: Out): Buffer {
   const sink = new ByteCollector();
   encoder.encode(value, sink);

@@ -4,7 +4,7 @@ import { SocketError } from '../errors/socket-error.js';
 import { encodeWith } from './byte-collector.js';
 import { CountingQueue } from './counting-queue.js';
 
-/** Values, and the stream into which a codec encodes them. */
+/** Values, and the stream into which a codec encodes these values. */
 export interface CodecSample<In, Out> {
   readonly codec: Codec<In, Out>;
   readonly values: readonly Out[];
@@ -76,7 +76,10 @@ export class SampleReader<In, Out> {
     while (this.step());
   }
 
-  /** Checks all messages again, because a decoder must not reuse their memory. */
+  /**
+   * Checks all decoded messages again, because a decoder must not overwrite the memory of a message that it has
+   * returned.
+   */
   finish(): void {
     for (const [index, value] of this.received.entries()) {
       if (!this.sample.equals(value, this.sample.values[index])) {
@@ -142,7 +145,7 @@ export function violation(
   return new Error(`${rule}: ${what}${reason}; ${split}; the values are ${formatValue(values)}`, { cause });
 }
 
-/** Formats a value for an error message. The length is bounded. */
+/** Formats a value for an error message. The length of the result is limited. */
 export function formatValue(value: unknown): string {
   return inspect(value, { breakLength: Infinity, maxArrayLength: 20, maxStringLength: 100 });
 }

@@ -5,7 +5,10 @@ import { seededRandom } from './seeded-random.js';
 export class FaultDice {
   private readonly random: () => number;
 
-  /** @param sequence - for example the numbers of the connection and of the direction */
+  /**
+   * @param sequence - numbers that are mixed into `seed`, for example the number of the connection and the number of
+   * the direction
+   */
   constructor(seed: number, ...sequence: readonly number[]) {
     let mixed = Math.imul(seed, 0x9e3779b1) ^ Math.floor(seed / 2 ** 32);
     for (const part of sequence) {
@@ -24,7 +27,7 @@ export class FaultDice {
     return Math.min(max, min + Math.floor(this.random() * (Math.floor(max - min) + 1)));
   }
 
-  /** Draws the offset of a fault. Returns `Infinity` if `range` is undefined: there is no such fault. */
+  /** Draws the offset of a fault. If `range` is undefined, the fault never occurs, so returns `Infinity`. */
   drawOffset(range: FaultRange | undefined): number {
     return range === undefined ? Infinity : this.draw(range);
   }

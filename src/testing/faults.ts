@@ -15,9 +15,10 @@ export type FaultRange = number | readonly [min: number, max: number];
 /**
  * Lists the faults of one direction of a {@link faulty} proxy. A fault that is omitted is not injected.
  *
- * If a fault has a range, a new number is drawn from it for each connection. There are three exceptions. For `latency`
- * and `slices`, a new number is drawn for each piece of the stream. For `cutEvery`, a new number is drawn after each
- * cut. Offsets count the bytes of this direction, so chunking makes no difference.
+ * If a fault has a range, a new number is drawn from the range for each connection. Three faults are exceptions. For
+ * `latency` and `slices`, a new number is drawn for each piece of the stream. For `cutEvery`, a new number is drawn
+ * after each cut. Offsets count the bytes of this direction, so it makes no difference how the bytes are split into
+ * chunks.
  *
  * @example
  * ```ts
@@ -34,7 +35,7 @@ export interface Faults {
    */
   readonly latency?: FaultRange | undefined;
   /**
-   * The number of bytes that may pass in a second, more than 0.
+   * The number of bytes that can pass in a second, more than 0.
    *
    * @defaultValue `undefined`: no limit
    * @unit bytes a second
@@ -43,20 +44,21 @@ export interface Faults {
   /**
    * The size of the pieces that the stream is cut into, at least 1. Each piece is written in a turn of its own.
    *
-   * @defaultValue `undefined`: the chunks as they arrive
+   * @defaultValue `undefined`: the pieces are the chunks as they arrive
    * @unit bytes
    */
   readonly slices?: FaultRange | undefined;
   /**
-   * The number of bytes that pass through a connection before this direction stops. Then nothing passes, not even the
-   * end of the stream. The connection stays open.
+   * The number of bytes that pass through a connection before this direction stops. After these bytes, nothing passes
+   * in this direction, not even the end of the stream. The connection stays open.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
    */
   readonly blackHoleAfter?: FaultRange | undefined;
   /**
-   * How long the black hole lasts: at least 0 and less than 2³¹; 0 means no limit. Afterwards, the queued bytes pass.
+   * How long this direction stays stopped after `blackHoleAfter`: at least 0 and less than 2³¹; 0 means no limit. At
+   * the end of this time, the queued bytes pass.
    *
    * @defaultValue 0
    * @unit ms
@@ -70,22 +72,22 @@ export interface Faults {
    */
   readonly lateFin?: FaultRange | undefined;
   /**
-   * The number of bytes that pass through a connection before both of its ends are reset.
+   * The number of bytes that pass through a connection before both ends of the connection are reset.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
    */
   readonly resetAfter?: FaultRange | undefined;
   /**
-   * The number of bytes that pass through a connection before both of its ends are closed with a FIN.
+   * The number of bytes that pass through a connection before both ends of the connection are closed with a FIN.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
    */
   readonly cutAfter?: FaultRange | undefined;
   /**
-   * The number of bytes, at least 1, that pass through all connections together before one of them is closed with a
-   * FIN. The connection that carries the last of these bytes is closed, and the count starts again.
+   * The number of bytes, at least 1, that pass through all connections together before one of the connections is closed
+   * with a FIN. The connection that carries the last of these bytes is closed, and the count starts again.
    *
    * @defaultValue `undefined`: never
    * @unit bytes
@@ -125,7 +127,7 @@ export type FaultKind = 'latency' | 'bandwidth' | 'slices' | 'blackHole' | 'late
  * @see {@link Faulty.strikes}
  */
 export interface InjectedFault {
-  /** The kind. `latency`, `bandwidth` and `slices` are listed once for each connection and direction. */
+  /** The kind of the fault. `latency`, `bandwidth` and `slices` are listed once for each connection and direction. */
   readonly fault: FaultKind;
   /** The connection's number. Connections are numbered from 1, in the order in which they were accepted. */
   readonly connection: number;

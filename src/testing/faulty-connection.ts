@@ -49,7 +49,7 @@ export class FaultyConnection {
     });
   }
 
-  /** Destroys both ends. Resolves when both have closed. */
+  /** Destroys both ends of the connection. The promise resolves when both ends have closed. */
   async shutdown(): Promise<void> {
     const ends = this.far === undefined ? [this.near] : [this.near, this.far];
     const closed = ends.map((end) => new Promise<void>((resolve) => whenClosed(end, resolve)));

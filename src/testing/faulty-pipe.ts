@@ -4,7 +4,10 @@ import type { Hold } from '../flow/hold.js';
 import type { CutCounter, FaultDice } from './fault-dice.js';
 import type { FaultKind, Faults } from './faults.js';
 
-/** While this many bytes or pieces are in transit in one direction, no piece follows, and the sender is held. */
+/**
+ * While this many bytes or pieces are in transit in one direction, no further piece is put in transit, and the sender
+ * is held.
+ */
 const maxBytesInTransit = 65_536;
 const maxPiecesInTransit = 1_024;
 /** The longest time that one piece takes to pass if `bandwidth` is set, in ms. */
@@ -14,7 +17,7 @@ type Bytes = Channel<Buffer, Uint8Array | string>;
 
 type StreamEnd = 'fin' | { readonly failure: unknown };
 
-/** Bytes in transit, the end of the stream, or a fault that takes effect on arrival. */
+/** An item in transit: bytes, the end of the stream, or a fault that takes effect when the item arrives. */
 interface Item {
   readonly due: number;
   readonly what: Buffer | StreamEnd | 'reset' | 'cut' | 'blackHole';
@@ -27,7 +30,7 @@ export interface FaultyPipeEvents {
   cut(): void;
 }
 
-/** Runs `work` in a turn of its own, after everything sent earlier has been written. Unsubscribing cancels it. */
+/** Runs `work` in a turn of its own, after everything sent earlier has been written. Unsubscribing cancels `work`. */
 export type NextTurn = (work: () => void) => Unsubscribable;
 
 interface FaultyPipeConfig {
@@ -40,7 +43,10 @@ interface FaultyPipeConfig {
   readonly events: FaultyPipeEvents;
 }
 
-/** One direction of a faulty connection: passes the bytes of one channel to the other, and injects the faults. */
+/**
+ * One direction of a faulty connection: passes the bytes of the channel `from` to the channel `to`, and injects the
+ * faults.
+ */
 export class FaultyPipe {
   private readonly from: Bytes;
   private readonly to: Bytes;
@@ -53,9 +59,9 @@ export class FaultyPipe {
   private readonly resetAfter: number;
   private readonly cutAfter: number;
   private readonly subscriptions = new Subscription();
-  /** The rest of the last chunk. It waits while too many bytes or pieces are in transit. */
+  /** The rest of the last chunk, which waits while too many bytes or pieces are in transit. */
   private input: Buffer | undefined;
-  /** The end of the stream. It follows `input`. */
+  /** The end of the stream, which follows `input`. */
   private end: StreamEnd | undefined;
   private hold: Hold | undefined;
   private inTransit: Item[] = [];
@@ -65,7 +71,7 @@ export class FaultyPipe {
   private sliceLeft = 0;
   /** The time at which the bandwidth allows the next byte to leave. */
   private freeAt = 0;
-  /** The due time of the last item in transit. Later items are never due earlier. */
+  /** The due time of the last item in transit. No later item is due before this time. */
   private lastDue = 0;
   private isWritable = true;
   private isInBlackHole = false;
@@ -88,7 +94,7 @@ export class FaultyPipe {
 
   start(): void {
     const { to, from } = this;
-    // When the receiver has ended, it must no longer hold up the sender.
+    // A receiver that has ended must no longer hold up the sender.
     const receiverEnded = (): void => {
       this.isWritable = true;
       this.scheduleArrival();
@@ -183,7 +189,7 @@ export class FaultyPipe {
     this.hasEnded = true;
   }
 
-  /** Reserves the bandwidth for a piece of this size that leaves now, and returns its time of arrival. */
+  /** Reserves the bandwidth for a piece of this size that leaves now, and returns the piece's time of arrival. */
   private dueTime(bytes: number): number {
     const { bandwidth, latency } = this.faults;
     this.freeAt = Math.max(this.freeAt, asyncScheduler.now());

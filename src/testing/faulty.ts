@@ -14,7 +14,7 @@ import { faultChecks, type FaultDirection, type Faults, type InjectedFault } fro
 import { FaultyConnection, type FaultyConnectionOwner } from './faulty-connection.js';
 import type { NextTurn } from './faulty-pipe.js';
 
-/** The maximum number of injected faults that are kept. */
+/** The maximum number of injected faults that `strikes` keeps. */
 const maxStrikes = 10_000;
 /** The two endpoints have their own timeouts. The proxy limits only the time to close a connection that is cut. */
 const withoutTimeouts = { halfOpenTimeout: 0, claimTimeout: 0, closeTimeout: 1_000 } as const;
@@ -54,7 +54,7 @@ export interface FaultyOptions {
    */
   readonly listen?: AddressInput | undefined;
   /**
-   * The transport on both sides.
+   * The transport on both sides of the proxy.
    *
    * @defaultValue `undefined`: Node's sockets
    */
@@ -62,7 +62,7 @@ export interface FaultyOptions {
 }
 
 /**
- * Represents a running proxy. {@link faulty} returns one.
+ * Represents the running proxy that {@link faulty} returns.
  *
  * @example
  * ```ts
@@ -72,7 +72,8 @@ export interface FaultyOptions {
  */
 export interface Faulty {
   /**
-   * Emits the address to dial, even to late subscribers. Fails if the address cannot be bound. Completes at `shutdown`.
+   * Emits the address to dial, also to a subscriber that subscribes when the address is already bound. Fails if the
+   * address cannot be bound. Completes at `shutdown`.
    */
   readonly listening: Observable<Address>;
   /** The last 10,000 injected faults, oldest first. */
@@ -80,7 +81,7 @@ export interface Faulty {
   /**
    * Stops listening, destroys every connection, and drops the bytes in transit. `listening` completes.
    *
-   * @returns a promise that resolves when all connections have closed. It never rejects
+   * @returns a promise that resolves when all connections have closed. The promise never rejects
    * @example
    * ```ts
    * await proxy.shutdown();
@@ -93,8 +94,8 @@ export interface Faulty {
 /**
  * Starts a proxy that injects faults into the connections between two endpoints.
  *
- * The proxy dials the target for each connection that it accepts. It forwards the bytes in both directions, with the
- * {@link Faults} of each direction. Without faults, the proxy is equivalent to:
+ * The proxy dials the target for each connection that it accepts. The proxy forwards the bytes in both directions, and
+ * injects the {@link Faults} of each direction. Without faults, the proxy is equivalent to:
  *
  * ```ts
  * listen(address).subscribe((near) => {
@@ -105,21 +106,23 @@ export interface Faulty {
  * ```
  *
  * With the same seed, a fault occurs at the same byte of the same connection in each run, even if the chunks differ.
- * The exception is `cutEvery`: it counts the bytes of all connections together, so its faults depend on the order in
- * which the bytes of the connections pass.
+ * The exception is `cutEvery`, which counts the bytes of all connections together. Where `cutEvery` cuts depends on the
+ * order in which the bytes of different connections pass.
  *
- * The proxy starts to listen at once. It forwards a FIN as a FIN and a failure as a reset, after all bytes that precede
- * it. If the proxy cannot reach the target, it resets the accepted connection.
+ * The proxy immediately starts to listen. The proxy forwards a FIN as a FIN, and a failure as a reset, but first
+ * forwards all bytes that arrived before the FIN or the failure. If the proxy cannot reach the target, it resets the
+ * accepted connection.
  *
- * A unix socket cannot be reset. Its peer receives the end of the stream instead, or `ECONNRESET` if the proxy left
- * input unread. Over the memory transport, faults occur at the exact byte. Over real sockets, slices may be
- * joined, and a reset drops the bytes that have not been delivered. All timers run on `asyncScheduler`.
+ * A unix socket cannot be reset. Instead of a reset, the peer on a unix socket receives the end of the stream, or
+ * `ECONNRESET` if the proxy left input unread. Over the memory transport, faults occur at the exact byte. Over real
+ * sockets, slices may be joined, and a reset drops the bytes that have not been delivered. All timers run on
+ * `asyncScheduler`.
  *
  * While 65,536 bytes or 1,024 pieces are in transit in one direction, no further piece follows, and the sender is held.
- * So with a latency of L ms, at most about 65,536 bytes pass in L ms. The proxy also buffers one chunk, and its
+ * So with a latency of L ms, at most about 65,536 bytes pass in L ms. The proxy also buffers one chunk, and the proxy's
  * channels have buffers of their own.
  *
- * Use `shutdown` to end the proxy. A black hole without a duration lasts until the shutdown.
+ * Use `shutdown` to end the proxy. A black hole without `blackHoleFor` lasts until the shutdown.
  *
  * @param target - the address that the proxy dials
  * @param options - `up` and `down` (the faults of each direction; none), `seed` (an integer; 1), `listen`, `transport`
@@ -145,7 +148,7 @@ const checks = {
   ),
   up: faults,
   down: faults,
-  // `listen` and `connect` check these two.
+  // The functions `listen` and `connect` check the options `listen` and `transport`.
   listen: (_option: string, value: unknown) => value as AddressInput | undefined,
   transport: (_option: string, value: unknown) => value as Transport | undefined,
 };
@@ -178,7 +181,7 @@ class FaultyProxy implements Faulty, FaultyConnectionOwner {
     };
     this.transportOption = { transport };
     this.nextTurn = transport === undefined ? afterPolling : (work) => asapScheduler.schedule(work);
-    // This rejects an invalid target at once (A5).
+    // Making a client throws immediately if the target is invalid (A5).
     void this.newClient();
     this.server = listen(address ?? defaultAddress(this.target), {
       ...this.transportOption,

@@ -1,6 +1,6 @@
 /**
- * Tools for tests of programs that use sockets: a network in memory, a proxy that injects faults, and checks for
- * codecs.
+ * Tools for tests of programs that use sockets: a network within the process, a proxy that injects faults, and checks
+ * for codecs.
  *
  * @module rxjs-sockets/testing
  */

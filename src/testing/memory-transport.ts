@@ -11,7 +11,7 @@ import type { Transport } from '../transport/transport.js';
  *
  * `listen` and `connect` reject `tls` and `fd` addresses with `ERR_ADDRESS_INVALID`.
  *
- * @returns the transport. It shares nothing with other memory transports
+ * @returns the transport, which shares nothing with other memory transports
  * @example
  * ```ts
  * const transport = memoryTransport();

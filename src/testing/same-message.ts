@@ -1,15 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 
 /**
- * Whether a received message equals the sent one. The comparison is deep and strict, with two exceptions:
+ * Whether a received message equals the sent message. The comparison is deep and strict, with two exceptions:
  *
- * - Received bytes equal the same bytes of a different class. They also equal the text that they encode in UTF-8.
+ * - Received bytes equal sent bytes even if the two have different classes, such as `Buffer` and `Uint8Array`. Received
+ *   bytes also equal a sent string whose UTF-8 encoding is these bytes.
  * - An object without a prototype equals a plain object with the same members, because no codec transmits the
  *   difference.
  */
 export function sameMessage(received: unknown, sent: unknown): boolean {
   if (!(received instanceof Uint8Array)) {
-    // Most messages are equal without copies, so make copies only if necessary.
+    // Most messages can be compared without copies, so make copies only if this comparison fails.
     return isDeepStrictEqual(received, sent) || isDeepStrictEqual(withPrototypes(received), withPrototypes(sent));
   }
   if (typeof sent === 'string') return Buffer.from(sent).equals(received);
@@ -52,7 +53,7 @@ function isPlainObject(value: object): boolean {
   return Object.prototype.toString.call(value) === '[object Object]';
 }
 
-/** Defines each member, because setting one named `__proto__` would set the prototype. */
+/** Defines each member, because assigning to a member named `__proto__` would set the prototype. */
 function copyMembers(from: object, into: object, copies: Map<object, object>): object {
   copies.set(from, into);
   for (const key of Reflect.ownKeys(from)) {

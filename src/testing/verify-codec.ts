@@ -23,15 +23,15 @@ export interface VerifyCodecOptions {
    */
   readonly refused?: readonly unknown[] | undefined;
   /**
-   * Whether the last frame may lack its terminator, as with `lines` (D4).
+   * Whether the last frame is allowed to end without its terminator, as with `lines` (D4).
    *
    * @defaultValue false
    */
   readonly lastFrameMayBeOpen?: boolean | undefined;
   /**
-   * Whether the decoder may need earlier frames to decode a frame, for example if a message consists of several frames.
-   * If true, `verifyCodec` skips the check that drops frames. Do not use such a codec with `overflow: 'drop'`,
-   * `reconnect` or a `Broadcast` (D5).
+   * Whether the decoder can need earlier frames to decode a frame, for example if a message consists of several frames.
+   * If true, `verifyCodec` skips the check that drops frames. Do not use a codec whose frames depend on each other with
+   * `overflow: 'drop'`, `reconnect` or a `Broadcast` (D5).
    *
    * @defaultValue false
    */
@@ -39,8 +39,8 @@ export interface VerifyCodecOptions {
   /**
    * Compares a decoded message with the value that was encoded (D2).
    *
-   * @defaultValue `undefined`: a deep and strict comparison with two exceptions. First, received bytes equal the same
-   * bytes of a different class; they also equal the text that they encode in UTF-8. Second, an object without a
+   * @defaultValue `undefined`: a deep and strict comparison with two exceptions. First, received bytes equal sent bytes
+   * of a different class, and equal a sent string whose UTF-8 encoding is these bytes. Second, an object without a
    * prototype equals a plain object with the same members
    */
   readonly equals?: ((received: unknown, sent: unknown) => boolean) | undefined;
@@ -55,9 +55,10 @@ export interface VerifyCodecOptions {
 /**
  * Verifies that a codec decodes the values that it has encoded, however their bytes are split into chunks.
  *
- * `verifyCodec` encodes the values once. Then it decodes the stream in one piece, cut in two at each offset, byte by
- * byte, and in random chunks. It tries at most 1,000 offsets. In a long stream, it tries fewer offsets (but at least
- * 16), so that it decodes about 16 MiB for all of them together. For each split, `verifyCodec` is equivalent to:
+ * `verifyCodec` encodes the values once. After that, `verifyCodec` decodes the stream several times: in one piece, cut
+ * in two at each offset, byte by byte, and in random chunks. At most 1,000 offsets are tried. In a long stream, fewer
+ * offsets (but at least 16) are tried, so that `verifyCodec` decodes about 16 MiB for all these offsets together. For
+ * each split, `verifyCodec` is equivalent to:
  *
  * ```ts
  * for (const chunk of chunks) {
@@ -69,18 +70,19 @@ export interface VerifyCodecOptions {
  * }
  * ```
  *
- * It also ends the stream at the tried offsets, and checks the result of `end` (D4). Finally, it drops up to 16 frames,
- * one at a time, and decodes the other frames (D5).
+ * `verifyCodec` also ends the stream at the tried offsets, and checks the result of the decoder's `end` (D4). Finally,
+ * `verifyCodec` drops up to 16 frames, one at a time, and decodes the other frames (D5).
  *
- * It cannot test the size limit or the errors for bad frames (D3). Test these with your own streams.
+ * `verifyCodec` cannot test the size limit or the errors for bad frames (D3). Test this limit and these errors with
+ * your own streams.
  *
- * To verify linear time (D1), it counts the bytes that the decoder examines. Each use of `head` counts all bytes of
- * `head`. Some decoders examine a frame from its start for each new chunk. `verifyCodec` can detect this only if one of
- * the frames has at least 1 KiB.
+ * To verify linear time (D1), `verifyCodec` counts the bytes that the decoder examines. Each use of `queue.head` counts
+ * all bytes of `head`. Some decoders examine a frame from the frame's start for each new chunk. `verifyCodec` can
+ * detect such a decoder only if one of the frames has at least 1 KiB.
  *
  * @typeParam In - the type of received messages
  * @typeParam Out - the type of sent messages
- * @param codec - the codec. Its frames must have an end, so `text` cannot be verified
+ * @param codec - the codec. Its frames must have an end, so the codec `text` cannot be verified
  * @param values - the messages to send, at least one. Vary their kinds and lengths. If the decoder groups messages, the
  * last group must be complete
  * @param options - `refused` (none), `lastFrameMayBeOpen` (false), `framesMayDepend` (false), `equals` (deep and
@@ -145,7 +147,7 @@ function array(option: string, value: unknown): readonly unknown[] {
 
 const maxDropped = 16;
 
-/** How often a decoder with linear time may examine each byte, on average. */
+/** How often a decoder with linear time is allowed to examine each byte, on average. */
 const maxLooks = 256;
 
 function readAll<In, Out>(sample: CodecSample<In, Out>, rule: string, split: string, chunks: readonly Buffer[]): void {
@@ -154,7 +156,7 @@ function readAll<In, Out>(sample: CodecSample<In, Out>, rule: string, split: str
   reader.finish();
 }
 
-/** Decodes byte by byte. A second decoder takes turns with the first, to check that decoders share no state. */
+/** Decodes byte by byte. A second decoder takes turns with the first decoder, to check that decoders share no state. */
 function verifyByteByByte<In, Out>(sample: CodecSample<In, Out>): void {
   const { stream } = sample;
   const reader = new SampleReader(sample, 'D1', 'one byte at a time');
@@ -175,7 +177,7 @@ function verifyEnd<In, Out>(sample: CodecSample<In, Out>, chunks: readonly Buffe
   const reader = new SampleReader(sample, 'D4', `ending after byte ${cut} of ${sample.stream.length}${split}`);
   for (const chunk of chunks) reader.push(chunk);
   const open = reader.queue.length > 0;
-  // A decoder that groups frames may throw between two frames, because the group is incomplete.
+  // A decoder that groups frames may throw between two frames, because the group of frames is incomplete.
   const between = !open && cut > 0 && cut < sample.stream.length;
   const last = reader.end();
   const left = reader.queue.length;
@@ -193,7 +195,7 @@ function verifyEnd<In, Out>(sample: CodecSample<In, Out>, chunks: readonly Buffe
   }
 }
 
-/** Checks that refused values do not change the bytes of the values around them. */
+/** Checks that refused values do not change the bytes of the values that are encoded before and after them. */
 function verifyRefusals<In, Out>(sample: CodecSample<In, Out>, refused: readonly unknown[]): void {
   const { codec, values, stream } = sample;
   const encoder = codec.encoder();
@@ -225,7 +227,8 @@ function verifyDrops<In, Out>(sample: CodecSample<In, Out>): void {
 }
 
 /**
- * Returns all offsets of the stream, or, if there are more than `max`, some near the ends of frames and some at random.
+ * Returns all offsets of the stream. If there are more than `max` offsets, returns `max` offsets: some near the ends of
+ * frames, and some at random.
  */
 function chooseCuts<In, Out>(
   { stream, ends }: CodecSample<In, Out>,

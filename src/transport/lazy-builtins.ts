@@ -3,7 +3,8 @@ import type crypto from 'node:crypto';
 import type dns from 'node:dns';
 import type tls from 'node:tls';
 
-// These modules of Node are the slowest to load, and many programs do not need them. So they are loaded on first use.
+// These modules of Node are the slowest to load, and many programs do not need them. So each module is loaded on first
+// use.
 
 export function nodeAsyncHooks(): typeof asyncHooks {
   return process.getBuiltinModule('node:async_hooks');

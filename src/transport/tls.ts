@@ -1,15 +1,15 @@
 import type tls from 'node:tls';
 
 /**
- * Configures TLS for a server: the server options of `node:tls`, or a function that returns such options. The options
+ * Configures TLS for a server: the server options of `node:tls`, or a function that returns these options. The options
  * must have at least `key` and `cert`, or else `pfx`, `SNICallback` or `pskCallback`.
  *
  * With a function, certificates can be renewed without a restart. `listen` calls the function once, and the server
- * calls it again for each new connection. While nothing has changed, return the same object, so that the server does
- * not parse the certificates again.
+ * calls the function again for each new connection. While nothing has changed, return the same object, so that the
+ * server does not parse the certificates again.
  *
- * @throws `ERR_OPTION_INVALID` for options that cannot work for any client. If the function returns such options later,
- * the error is reported in `incidents`
+ * @throws `ERR_OPTION_INVALID` for options that cannot work for any client. If a later call of the function returns
+ * options that cannot work, the error is reported in `incidents`
  * @example
  * ```ts
  * const tls: ServerTls = { key: readFileSync('server.key'), cert: readFileSync('server.pem') };
@@ -33,11 +33,11 @@ export type ServerTls = ServerTlsOptions | (() => ServerTlsOptions);
  */
 export interface ServerTlsOptions extends tls.TlsOptions {
   /**
-   * Whether a client may end its stream with a FIN but without a close_notify, as browsers and curl do. An attacker on
-   * the network can forge such a FIN, so set this option only with a codec whose frames show whether a message is
-   * complete. An end within a frame is always an error.
+   * Whether a client is allowed to end its stream with a FIN but without a close_notify, as browsers and curl do. An
+   * attacker on the network can forge a FIN without a close_notify, so set this option only with a codec whose frames
+   * show whether a message is complete. An end within a frame is always an error.
    *
-   * @defaultValue `false`: such an end is reported as `ERR_TLS`
+   * @defaultValue `false`: a FIN without a close_notify is reported as `ERR_TLS`
    */
   readonly allowHalfClosed?: boolean | undefined;
 }
@@ -65,7 +65,7 @@ export type ClientTls = tls.ConnectionOptions;
  * connection's own `handshakeTimeout`.
  *
  * With `isServer: true`, the side that dialled becomes the TLS server, and takes the same options as the `tls` option
- * of `listen`. FTP's active mode needs this.
+ * of `listen`. FTP's active mode needs `isServer: true`.
  *
  * @example
  * ```ts
@@ -93,7 +93,7 @@ export interface TlsInfo {
   readonly authorized: boolean;
   /** Why verification failed, if a certificate was requested and `rejectUnauthorized` is false. */
   readonly authorizationError?: string;
-  /** The peer's certificate. It is an empty object if the peer presented none, or if a client resumed a session. */
+  /** The peer's certificate. An empty object if the peer presented no certificate, or if a client resumed a session. */
   readonly peerCertificate: tls.PeerCertificate;
   /** The name that the client asked for (SNI). */
   readonly servername?: string;
@@ -102,8 +102,9 @@ export interface TlsInfo {
   /** The version of TLS, such as `'TLSv1.3'`. */
   readonly protocol: string;
   /**
-   * The latest session; only a client has one. Pass it as `tls.session` to resume the session on a later connection to
-   * the same server. With TLS 1.3, the server sends a session only after the handshake, with its first bytes.
+   * The latest session, which only a client has. Pass the session as `tls.session` to resume it on a later connection
+   * to the same server. With TLS 1.3, the server sends a session only after the handshake, with the server's first
+   * bytes.
    */
   readonly session?: Buffer;
 }

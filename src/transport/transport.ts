@@ -4,8 +4,8 @@ import type { FlushScheduler } from '../scheduling/flush-scheduler.js';
 import type { ClientTls, ServerTls, StartTlsOptions, TlsInfo } from './tls.js';
 
 /**
- * Carries bytes over Node's sockets, in memory, or over a medium that you implement. One transport serves any number of
- * servers and clients.
+ * Carries bytes over Node's sockets, within the process, or over a medium that you implement. One transport serves any
+ * number of servers and clients.
  *
  * @example
  * ```ts
@@ -24,7 +24,8 @@ import type { ClientTls, ServerTls, StartTlsOptions, TlsInfo } from './tls.js';
  */
 export interface Transport {
   /**
-   * Throws if `listen` could never succeed with this address and these options. Called before `listen`.
+   * Throws if `listen` could never succeed with this address and these options. The library calls `checkListen` before
+   * `listen`.
    *
    * @param address - a well-formed address
    * @param options - the options that will be passed to `listen`
@@ -32,7 +33,8 @@ export interface Transport {
    */
   checkListen(address: Address, options: ListenerOptions): void;
   /**
-   * Throws if `connect` could never succeed with this address and these options. Called before `connect`.
+   * Throws if `connect` could never succeed with this address and these options. The library calls `checkConnect`
+   * before `connect`.
    *
    * @param address - a well-formed address
    * @param options - the options that will be passed to `connect`
@@ -40,8 +42,8 @@ export interface Transport {
    */
   checkConnect(address: Address, options: DialOptions): void;
   /**
-   * Binds an address, and accepts connections there. This method never throws, and calls `events` only after it has
-   * returned.
+   * Binds an address, and accepts connections at this address. This method never throws, and calls `events` only after
+   * it has returned.
    *
    * @param address - an address that `checkListen` accepts
    * @param options - the options of the listener and of its sockets
@@ -54,7 +56,7 @@ export interface Transport {
    *
    * @param address - an address that `checkConnect` accepts
    * @param options - the options of the socket
-   * @param events - receives the outcome: exactly one method is called, or none if the attempt is aborted
+   * @param events - receives the outcome: exactly one method is called, or no method if the attempt is aborted
    * @returns the attempt, which can be aborted
    */
   connect(address: Address, options: DialOptions, events: DialEvents): Dial;
@@ -68,24 +70,24 @@ export interface Transport {
 export interface ListenerOptions extends SocketOptions {
   /** The maximum number of clients in the kernel's queue, at least 1 (S5). */
   readonly backlog: number;
-  /** The permissions of a socket file. They are set before the first client can connect (S9). */
+  /** The permissions of a socket file. The permissions are set before the first client can connect (S9). */
   readonly mode: number;
   /** Whether to replace a socket file on which no process listens. */
   readonly stale: 'replace' | 'fail';
-  /** Whether several processes may listen on the same port. */
+  /** Whether several processes are allowed to listen on the same port. */
   readonly reusePort: boolean;
   /** The TLS options; undefined for plain text. */
   readonly tls: ServerTls | undefined;
   /**
    * The peers whose PROXY headers are trusted. If this option is given, every connection must start with a header. If
-   * it is undefined, no header is expected.
+   * the option is undefined, no header is expected.
    */
   readonly proxyProtocol: { readonly trusted: readonly string[] } | undefined;
   /** The time within which a client must complete its PROXY header and its TLS handshake, in ms; 0 means no limit. */
   readonly handshakeTimeout: number;
   /**
-   * The maximum number of handshakes in progress at once. The transport does not limit open connections; the server
-   * does.
+   * The maximum number of handshakes in progress at the same time. The transport does not limit open connections; the
+   * server limits them.
    */
   readonly maxConnections: number;
 }
@@ -100,7 +102,7 @@ export interface DialOptions extends SocketOptions {
   readonly localAddress: string | undefined;
   /** The port to dial from; 0 lets the system choose. */
   readonly localPort: number;
-  /** Which addresses of a host name to dial: 4 for IPv4, 6 for IPv6, undefined for both. */
+  /** Which addresses of a host name to dial: 4 for IPv4, 6 for IPv6, undefined for both families. */
   readonly family: 4 | 6 | undefined;
   /**
    * The TLS options. If undefined, a `tls://` address uses the default options, and any other address uses plain text.
@@ -114,17 +116,20 @@ export interface DialOptions extends SocketOptions {
  * @see {@link ConnectionOptions} for the defaults
  */
 export interface SocketOptions {
-  /** Whether small writes are sent at once (TCP_NODELAY). */
+  /** Whether TCP sends small writes without delay (TCP_NODELAY). */
   readonly noDelay: boolean;
   /** The time without traffic, in ms, after which TCP probes whether the peer is alive; 0 means never. */
   readonly keepAlive: number;
 }
 
-/** A server socket that listens on an address, or is about to. It reports its events to {@link ListenerEvents}. */
+/**
+ * A server socket that listens on an address, or is about to listen. A listener reports its events to {@link
+ * ListenerEvents}.
+ */
 export interface Listener {
   /**
-   * Whether `hold` leaves new clients in the kernel's queue. If not, up to `acceptQueue` clients wait in the process
-   * (S5).
+   * Whether `hold` leaves new clients in the kernel's queue. If `stoppable` is not true, up to `acceptQueue` clients
+   * wait in the process (S5).
    */
   readonly stoppable?: boolean;
   /**
@@ -132,14 +137,14 @@ export interface Listener {
    * continues to call `onConnection`.
    */
   hold(): void;
-  /** Resumes accepting clients, in the order in which they arrived. `onConnection` is called in a later turn. */
+  /** Resumes accepting clients, in the order in which they arrived. `onConnection` is called only in a later turn. */
   release(): void;
   /**
    * Releases the address, and resets the clients that have not been accepted yet. Accepted connections stay open. No
    * event follows.
    *
-   * @returns a promise that resolves when the system has released everything, or undefined if that has already
-   * happened. The promise never rejects
+   * @returns a promise that resolves when the system has released everything, or undefined if the system has already
+   * released everything. The promise never rejects
    */
   close(): Promise<void> | void;
 }
@@ -182,7 +187,7 @@ export interface Dial {
   abort(): void;
 }
 
-/** Receives the outcome of an attempt to connect: exactly one method is called, or none after `abort`. */
+/** Receives the outcome of an attempt to connect: exactly one method is called, or no method after `abort`. */
 export interface DialEvents {
   /**
    * Called when the attempt has succeeded. The receiver must open or reset the socket. The socket reads nothing before
@@ -200,20 +205,21 @@ export interface DialEvents {
 }
 
 /**
- * A connected socket. A {@link Connection} is built on it.
+ * A connected socket, on which a {@link Connection} is built.
  *
  * The contract between the library and a socket:
  *
  * - The library calls `open` once. Before `open`, the socket reads nothing and reports nothing. To discard an unopened
- *   socket, the library calls `reset` instead.
+ *   socket, the library calls `reset` instead of `open`.
  * - The socket calls the methods of {@link SocketEvents} in later turns, never while one of its own methods is running.
- * - After `write` or `writeAll` has returned false, the library calls neither of them until `onDrain`. The library
- *   writes nothing after `end`, `reset` or `onClose`.
- * - A write that fails does not throw. It returns false, and `onClose` reports the error. From then on, `unsent` may be
- *   `Infinity`.
- * - `pause`, `resume` and `reset` may be called at any time after `open`. After `onClose`, these methods do nothing.
- * - The socket closes after `reset` or `drop`, after a failure, or once `end` has been called and the peer has sent its
- *   FIN. The socket then calls `onClose` once, as its last event.
+ * - After `write` or `writeAll` has returned false, the library calls neither method until the socket has called
+ *   `onDrain`. The library writes nothing after `end`, `reset` or `onClose`.
+ * - A write that fails does not throw. A failed write returns false, and `onClose` reports the error. After a failed
+ *   write, `unsent` may be `Infinity`.
+ * - `pause`, `resume` and `reset` can be called at any time after `open`. After `onClose`, `pause`, `resume` and
+ *   `reset` do nothing.
+ * - The socket closes after `reset` or `drop`, after a failure, or when `end` has been called and the peer has sent its
+ *   FIN. When the socket has closed, it calls `onClose` once, as its last event.
  *
  * @example
  * ```ts
@@ -260,10 +266,10 @@ export interface TransportSocket {
    * succeeded.
    */
   readonly tls: TlsInfo | undefined;
-  /** How many bytes of the last write the kernel has not taken yet; `Infinity` if that is unknown (C4). */
+  /** How many bytes of the last write the kernel has not taken yet; `Infinity` if the number is unknown (C4). */
   readonly unsent: number;
   /**
-   * Starts to read, and to report events. Called once.
+   * Starts to read, and to report events. The library calls `open` once.
    *
    * @param events - receives all events
    */
@@ -273,35 +279,36 @@ export interface TransportSocket {
   /** Resumes reading. */
   resume(): void;
   /**
-   * Writes bytes or text. The socket keeps the part that the kernel does not take, and sends it later.
+   * Writes bytes or text. The socket keeps the part that the kernel does not take, and sends this part later.
    *
    * @param data - text, or bytes that the caller does not change until the kernel has taken them
    * @param encoding - the encoding of text
-   * @returns true if the kernel has taken everything. If not, `onDrain` follows, or `onClose` if the write fails
+   * @returns true if the kernel has taken everything; otherwise false, and `onDrain` follows, or `onClose` if the write
+   * fails
    */
   write(data: Uint8Array | string, encoding: 'utf8' | 'latin1'): boolean;
   /**
-   * Writes several pieces at once, like `write`.
+   * Writes several pieces together, as `write` writes a single piece.
    *
    * @param pieces - the pieces, at least one
-   * @returns the same as `write`
+   * @returns true if the kernel has taken everything; otherwise false, as for `write`
    */
   writeAll(pieces: readonly Uint8Array[]): boolean;
-  /** Sends a FIN after the written bytes. The receiving side stays open until the peer ends it (C6). */
+  /** Sends a FIN after the written bytes. The receiving side stays open until the peer sends its FIN (C6). */
   end(): void;
   /**
-   * Closes both sides immediately, even after `end`. The transport resets the connection if it can (C8, C20). `onClose`
-   * follows.
+   * Closes both sides immediately, even after `end`. The connection is reset if the transport can reset a connection
+   * (C8, C20). `onClose` follows.
    */
   reset(): void;
   /**
-   * Closes the socket without a reset. The library calls this after `end`, so that the kernel still delivers the bytes
-   * that it has taken (C11). A socket without this method is reset instead.
+   * Closes the socket without a reset. The library calls `drop` after `end`, so that the kernel still delivers the
+   * bytes that it has taken (C11). A socket without the method `drop` is reset instead.
    */
   drop?(): void;
   /**
-   * Prepares to start TLS on this socket, without sending anything yet. The sockets of a transport without TLS lack
-   * this method.
+   * Prepares to start TLS on this socket, without sending anything yet. The sockets of a transport without TLS do not
+   * have the method `startTls`.
    *
    * @param options - server options if the socket was accepted or `isServer` is true, otherwise client options
    * @returns a function that starts the handshake. The library calls this function at most once, after the kernel has
@@ -324,7 +331,9 @@ export interface TransportSocket {
   readonly controls?: SocketControls | undefined;
 }
 
-/** The settings of a `net.Socket`. A stream that replaces a `net.Socket` passes them on (I2). */
+/**
+ * The settings of a `net.Socket`. A stream that replaces a `net.Socket` passes its settings on to these methods (I2).
+ */
 export interface SocketControls {
   ref(): void;
   unref(): void;
@@ -351,7 +360,7 @@ export interface SocketEvents {
   /**
    * Called with received bytes. The receiver may call {@link TransportSocket.pause} during this call.
    *
-   * @param chunk - at least one byte; the receiver may keep it
+   * @param chunk - at least one byte; the receiver may keep the chunk
    */
   onData(chunk: Buffer): void;
   /**
@@ -365,7 +374,7 @@ export interface SocketEvents {
   /**
    * Called once, when the socket has closed.
    *
-   * @param error - the failure that closed it; undefined after a clean end or `reset`
+   * @param error - the failure that closed the socket; undefined after a clean end or `reset`
    */
   onClose(error: SocketError | undefined): void;
 }
@@ -378,35 +387,35 @@ export interface SocketEvents {
  */
 export interface StreamCutOff {
   /**
-   * The error with which the connection fails, unless `mayBeComplete` is true. In either case, an incomplete last frame
-   * makes the connection fail with `ERR_FRAME_TRUNCATED` instead.
+   * The error with which the connection fails, unless `mayBeComplete` is true. Whether `mayBeComplete` is true or
+   * false, an incomplete last frame makes the connection fail with `ERR_FRAME_TRUNCATED` instead.
    */
   readonly error: SocketError;
-  /** Whether the connection accepts this end if the last frame is complete. */
+  /** Whether the connection accepts this end of the stream if the last frame is complete. */
   readonly mayBeComplete: boolean;
 }
 
 /**
- * Receives the events of a socket that may lend its chunks. The socket may overwrite a borrowed chunk as soon as
- * `onData` has returned.
+ * Receives the events of a socket that may lend its chunks. The socket may overwrite a chunk that it has lent as soon
+ * as `onData` has returned.
  *
  * @internal
  */
 export interface BorrowingSocketEvents extends SocketEvents {
   /**
    * Whether the receiver keeps chunks, so that each chunk should have its own memory. Absent if the receiver cannot
-   * accept borrowed chunks.
+   * accept chunks that the socket may overwrite later.
    */
   readonly keeps?: boolean;
   /**
-   * The buffer where the next bytes belong, if that is known. The socket may read into this buffer, and pass the filled
-   * part as the chunk.
+   * The buffer into which the next bytes belong, if this buffer is known. The socket may read into this buffer, and
+   * pass the filled part as the chunk.
    */
   readonly room?: Buffer | undefined;
 }
 
 /**
- * Returns the name of an option that applies only to TCP, if one is given.
+ * Returns the name of an option that applies only to TCP, if such an option is given.
  *
  * @internal
  */

@@ -26,13 +26,13 @@ export function number(requirement: string, accepts: (value: number) => boolean)
   };
 }
 
-/** Requires an integer from `min` to `max`. Error messages use `noun` for such a number. */
+/** Requires an integer from `min` to `max`. In error messages, `noun` describes the integer that is required. */
 export function integer(min: number, max: number, noun = 'an integer'): Check<number> {
   const range = max < Number.MAX_SAFE_INTEGER ? ` from ${min} to ${max}` : `, at least ${min}`;
   return number(`${noun}${range}`, (value) => Number.isSafeInteger(value) && value >= min && value <= max);
 }
 
-/** Requires a number of milliseconds that a timer supports. A timer of 2³¹ ms or more would fire at once. */
+/** Requires a number of milliseconds that a timer supports. A timer of 2³¹ ms or more would fire immediately. */
 export const duration: Check<number> = number(
   'a number of milliseconds, at least 0 and less than 2^31',
   (value) => value >= 0 && value < 2 ** 31,
@@ -83,7 +83,7 @@ export function withMethods<T>(what: string, ...methods: readonly (keyof T & str
  * Checks the options that `checks` names, and returns their values.
  *
  * @param options - an object; `undefined` counts as an object without options
- * @param within - the option that contains `options`, if any. Error messages start with its name
+ * @param within - the option that contains `options`, if any. Error messages start with the name of that option
  */
 export function checkOptions<T>(checks: Checks<T>, options: unknown, within?: string): T {
   const given = options === undefined ? {} : object<Readonly<Record<string, unknown>>>()(within ?? 'options', options);
@@ -117,7 +117,9 @@ export function invalidOption(option: string, requirement: string, value: unknow
   return invalid('ERR_OPTION_INVALID', `${option} must be ${requirement}`, value);
 }
 
-/** Makes an error about a bad value. All such errors read `OPTION must be REQUIREMENT, got VALUE`. */
+/**
+ * Makes an error about a bad value. Every error that this function makes reads `OPTION must be REQUIREMENT, got VALUE`.
+ */
 export function invalid(code: SocketErrorCode, requirement: `${string} must ${string}`, value: unknown): SocketError {
   return new SocketError(code, `${requirement}, got ${describeValue(value)}`);
 }

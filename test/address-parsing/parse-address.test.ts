@@ -20,7 +20,7 @@ function refusal(act: () => unknown): SocketError {
   return expect.unreachable('the input was accepted');
 }
 
-/** Asserts that the input is refused at once, and that the message names the option and shows the value, truncated. */
+/** Asserts that `parse` refuses `input`, and that the short error message names `option` and shows `value`. */
 function refused(input: unknown, option: string, value: string): void {
   const { code, message } = refusal(() => parse(input));
   expect(code).toBe('ERR_ADDRESS_INVALID');
@@ -30,7 +30,7 @@ function refused(input: unknown, option: string, value: string): void {
 }
 
 describe('parseAddress and formatAddress', () => {
-  it('A1: a parsed address, formatted and parsed again, is the same address', () => {
+  it('A1: formatting a parsed address and parsing the result gives the same address', () => {
     fc.assert(
       fc.property(arbitrary.addressInput(), (input) => {
         const address = parseAddress(input);
@@ -89,7 +89,7 @@ describe('parseAddress and formatAddress', () => {
     );
   });
 
-  it('A1: the address of an unnamed unix socket can be formatted, but listen and connect refuse it (A4)', () => {
+  it('A1: the address of an unnamed unix socket can be formatted, but is refused by listen and connect (A4)', () => {
     expect(formatAddress({ transport: 'unix', path: '' })).toBe('unix:');
     refused('unix:', 'path', '""');
   });
@@ -103,7 +103,7 @@ describe('the host and the service of an address', () => {
     },
   );
 
-  it.skipIf(!existsSync('/etc/services'))('A3: a service name is replaced by its port, with or without a host', () => {
+  it.skipIf(!existsSync('/etc/services'))('A3: a service name is replaced by its port, even without a host', () => {
     expect(parseAddress({ service: 'http' })).toStrictEqual({ transport: 'tcp', host: '127.0.0.1', port: 80 });
     expect(parseAddress({ service: 'ftp', host: 'h' })).toStrictEqual({ transport: 'tcp', host: 'h', port: 21 });
     expect(parseAddress({ service: 'login' })).toStrictEqual({ transport: 'tcp', host: '127.0.0.1', port: 513 });
@@ -118,7 +118,7 @@ describe('the path of a unix socket', () => {
   const wide = 'é'.repeat(53); // 106 bytes
 
   it.each([`${wide}a`, 'a'.repeat(107), `@${'a'.repeat(104)}`, `\0${'a'.repeat(107)}`, `\0${wide}a`])(
-    'A4: may have up to 107 bytes: %o',
+    'A4: is accepted if it has at most 107 bytes: %o',
     (path) => {
       expect(parse({ path })).toMatchObject({ transport: 'unix' });
     },

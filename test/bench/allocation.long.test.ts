@@ -16,7 +16,7 @@ afterAll(() => rm(workshop.folder, { recursive: true, force: true }));
 
 /**
  * Counts the objects that are allocated per message: first over `messages` messages, then over the next
- * `2 * messages`. Without the JIT compiler, the count is the same in every run.
+ * `2 * messages`. The server runs without the JIT compiler, so the count is the same in every run.
  */
 async function count(work: Work, path: string | undefined, messages: number): Promise<[Allocated, Allocated]> {
   const server = await CountingServer.start(workshop, 'rxjs-sockets', work, path, ['--jitless']);
@@ -31,7 +31,7 @@ async function count(work: Work, path: string | undefined, messages: number): Pr
   }
 }
 
-/** Lists how much each place in the code allocates. */
+/** Lists how many objects each place in the code allocates per message. */
 function breakdown(places: Allocated['places']): string {
   const made = Object.entries(places).filter(([, each]) => each > 0.05);
   return made.map(([name, each]) => `\n${each.toFixed(2)} ${name}`).join('');
@@ -41,18 +41,19 @@ describe.each(['tcp', 'unix'])('allocations per message over %s', (transport) =>
   const place = async (): Promise<string | undefined> =>
     transport === 'tcp' ? undefined : join(await freshFolder(), 'socket');
 
-  // Objects that are made once per chunk or turn add only a fraction per message. `node` is the limit for Node's own
-  // objects. With `bytes`, every message takes a chunk and a turn, and Node's objects differ between its versions.
+  // An object that is made once per chunk or turn adds only a fraction per message. `node` is the limit for Node's own
+  // objects. With `bytes`, every message takes a chunk and a turn. Node's own objects have no limit then, because their
+  // number differs between versions of Node.
   it.each([
-    // The objects of one message: the line.
+    // One object per message: the line.
     { work: 'receive', own: 1, buffers: 0, node: 2, messages: 2_000 },
-    // The line with its ending, and a share of the joined text of the turn.
+    // Per message: the line with its ending, and a share of the joined text of the turn.
     { work: 'send', own: 2, buffers: 0, node: 2, messages: 2_000 },
-    // The received line, the line with its ending, and a share of the joined text of the turn.
+    // Per message: the received line, the line with its ending, and a share of the joined text of the turn.
     { work: 'lines', own: 3, buffers: 0, node: 2, messages: 2_000 },
-    // The received line, and its bytes, which all ten members share.
+    // Per message: the received line, and its bytes, which all ten members share.
     { work: 'broadcast', own: 6, buffers: 1, node: 4, messages: 1_000 },
-    // The chunk, a view of reused memory, and the copy that is sent.
+    // Per message: the chunk, a view of reused memory, and the copy that is sent.
     { work: 'bytes', own: 11, buffers: 2, node: Infinity, messages: 500 },
   ] as const)(
     '$work allocates at most $own objects outside Node, and at most $buffers Buffers, in long and short bursts',

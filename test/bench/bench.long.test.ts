@@ -39,7 +39,7 @@ const { rxjs, split2, effect, ws } = manifest.devDependencies;
 const versions = { rxjs, split2, effect, ws };
 
 describe('npm run bench', () => {
-  // No timing is checked here, only that every server did its work. The load generator checks each byte.
+  // These tests check that every server did its work, but not how fast. The load generator checks each byte.
   it.skipIf(!canMeasure)(
     'measures one row of the benchmark and writes the result (skipped without Linux and a C compiler)',
     async () => {

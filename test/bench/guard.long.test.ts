@@ -36,7 +36,10 @@ const median = (values: readonly number[]): number => spread(values).median;
 
 describe('the cost of pushed lines', () => {
   const block = Buffer.from(`${'x'.repeat(63)}\n`.repeat(100));
-  /** The most lines in flight. With more, the kernel's buffers fill up, and Node joins the plain server's writes. */
+  /**
+   * The most lines in flight. If more lines are in flight, the kernel's buffers fill up, and Node joins the plain
+   * server's writes.
+   */
   const inFlight = { tcp: 2_000, unix: 200 };
 
   /**
@@ -125,7 +128,7 @@ describe('the cost of pulled messages', () => {
     );
   }, 120_000);
 
-  it('ix takes at least 3 times as long item by item as in batches', async () => {
+  it('ix takes at least 3 times as long to pull item by item as to pull in batches', async () => {
     await bestOf(
       () => measure('free: ix, item by item', 'free: ix, in batches of 256'),
       (ratio) => ratio >= 3,

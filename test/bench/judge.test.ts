@@ -10,7 +10,7 @@ import '../support/leaks.js';
 const always = (growth: number) => ({ from: 1, to: 10, growth: spread([growth]) });
 
 describe('the judgement of how cost grows', () => {
-  it('compares each size with the largest size that is at most a tenth of it, and skips size 0', () => {
+  it('compares each size with the largest size that is at most a tenth as large, and skips size 0', () => {
     const steps = stepsOf([0, 1, 5, 10, 90, 100].map((n) => ({ n, costs: [n + 1] })));
     expect(steps.map(({ from, to }) => [from, to])).toEqual([
       [1, 10],
@@ -27,7 +27,7 @@ describe('the judgement of how cost grows', () => {
     expect(growthOf(() => 7)).toEqual([0.1, 0.1]);
   });
 
-  it('compares points of the same round, so a slow round changes nothing', () => {
+  it('compares points of the same round, so a slow round does not change the growth', () => {
     const [step] = stepsOf([
       { n: 1, costs: [1, 100, 1] },
       { n: 10, costs: [10, 1_000, 13] },
@@ -35,13 +35,13 @@ describe('the judgement of how cost grows', () => {
     expect(step?.growth).toEqual({ median: 1, least: 1, greatest: 1.3 });
   });
 
-  it('counts a step as linear if the median of its growth is at most 1.2', () => {
+  it('rates the cost as linear if the median of the growth is at most 1.2', () => {
     expect(judge(always(1.2), [])).toBe('yes');
     expect(judge(always(1.21), [])).toBe('no');
     expect(judge({ from: 1, to: 10, growth: spread([1, 1.1, 9]) }, [])).toBe('yes');
   });
 
-  it('if our server and a simpler one are not linear, and ours is hardly worse, names the simpler one', () => {
+  it('names a simpler server if neither our server nor that server is linear, and ours is hardly worse', () => {
     const others = (tuned: number, limit = 1) => [
       { title: 'node:net', step: always(tuned) },
       { title: 'C', step: always(limit) },
@@ -53,12 +53,12 @@ describe('the judgement of how cost grows', () => {
     expect(judge(always(1.1), others(1.4))).toBe('yes');
   });
 
-  it('judges a row by its steepest step', () => {
+  it('judges a row by the steepest step in the row', () => {
     expect(worst([always(0.5), always(1.3), always(1)])?.growth.median).toBe(1.3);
     expect(worst([])).toBeUndefined();
   });
 
-  it('reports which rows grow faster than linearly, and which rows failed', () => {
+  it('reports the rows whose cost grows faster than linearly, and the rows that failed', () => {
     const grown = (growth: number) => ({ points: [{ n: 1, cost: spread([1]) }], steps: [always(growth)] });
     const lines = summary([
       { id: 'open', transport: 'tcp', servers: { 'rxjs-sockets': grown(1.3), tuned: grown(1), limit: grown(0.9) } },

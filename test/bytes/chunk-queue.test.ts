@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ChunkQueue } from '../../src/bytes/chunk-queue.js';
 import { readBlock } from '../../src/bytes/shared-read-block.js';
 
-/** A decoder's call. Amounts are fractions of the buffered bytes, so that every sequence is valid. */
+/** A call of a decoder on the queue. Amounts are fractions of the buffered bytes, so that every call is valid. */
 const look = () =>
   fc.record({
     act: fc.constantFrom('skip', 'take', 'peek', 'borrow', 'head', 'at', 'uint', 'indexOf', 'find' as const),
@@ -35,7 +35,10 @@ const step = () =>
     { weight: 1, arbitrary: fc.record({ act: fc.constant('clear' as const) }) },
   );
 
-/** Few different bytes, repeated, so that needles are found. Sizes are near the queue's limits for copying. */
+/**
+ * A chunk that repeats a few different bytes, so that `indexOf` finds its needles. The sizes are near the limits at
+ * which the queue starts or stops copying.
+ */
 const chunk = () =>
   fc
     .tuple(
@@ -58,7 +61,7 @@ class Pair {
   waiting = Buffer.alloc(0);
   position = 0;
   private readonly given: (readonly [Buffer, Buffer])[] = [];
-  /** While this is true, the test does not keep the views that it gets. */
+  /** Whether the newest chunk is borrowed. The test then does not keep the views that the queue returns. */
   private lent = false;
 
   take(step: Step): void {
@@ -79,7 +82,7 @@ class Pair {
     this.waiting = Buffer.concat([this.waiting, bytes]);
   }
 
-  /** Pushes `bytes` as a borrowed chunk, then overwrites its memory. */
+  /** Pushes `bytes` as a borrowed chunk, then overwrites the memory of this chunk. */
   private lend(bytes: Buffer, how: { before: Look[]; early: boolean; after: Look[] }): void {
     const block = readBlock.subarray(0, bytes.copy(readBlock));
     this.lent = true;
@@ -95,7 +98,7 @@ class Pair {
     block.fill(3);
   }
 
-  /** Reads the bytes directly into the frame while the decoder continues. */
+  /** Reads `bytes` directly into the frame, after the decoder has made the calls `before`. */
   private read(bytes: Buffer, before: Look[]): void {
     const { room } = this.queue;
     for (const look of before) this.look(look);
@@ -173,7 +176,7 @@ function copiedIn(act: () => void): number {
 const mebibyte = 1_048_576;
 
 describe('the queue of received bytes', () => {
-  it('D1: behaves like one sequence of bytes, however the bytes are split into chunks', () => {
+  it('D1: the queue behaves like one sequence of bytes, however the bytes are split into chunks', () => {
     fc.assert(
       fc.property(fc.array(step(), { maxLength: 60, size: 'max' }), (steps) => {
         const pair = new Pair();
@@ -183,7 +186,7 @@ describe('the queue of received bytes', () => {
     );
   });
 
-  it('D1: reads the rest of a large frame into its final place, copying each byte at most once', () => {
+  it('D1: the rest of a large frame is read into its final place, and at most an eighth of its bytes are copied', () => {
     const frame = Buffer.alloc(mebibyte, 'x');
     const queue = new ChunkQueue();
     let read = 0;
@@ -202,7 +205,7 @@ describe('the queue of received bytes', () => {
     expect(queue.peek(mebibyte).equals(frame)).toBe(true);
   });
 
-  it('F3: allocates memory for an announced frame only as its bytes arrive', () => {
+  it('F3: the queue allocates memory for an announced frame only when bytes of the frame arrive', () => {
     const queue = new ChunkQueue();
     for (const size of [4, 4_000]) {
       queue.push(Buffer.alloc(size));
@@ -213,7 +216,7 @@ describe('the queue of received bytes', () => {
     expect(queue.room?.buffer.byteLength).toBeLessThanOrEqual(16 * queue.length);
   });
 
-  it('D1: finds a needle that spans any number of chunks', () => {
+  it('D1: `indexOf` finds a sequence of bytes that spans several chunks', () => {
     const needle = Buffer.from('aabaaab');
     for (const size of [1_024, 1_025, 2_000]) {
       for (let at = size - needle.length; at <= size; at++) {
@@ -227,7 +230,7 @@ describe('the queue of received bytes', () => {
     }
   });
 
-  it('D1: returns bytes that lie within one chunk as a view, and copies nothing', () => {
+  it('D1: the queue returns bytes that lie within one chunk as a view, and copies nothing', () => {
     const queue = new ChunkQueue();
     const chunk = Buffer.alloc(4_096, 'x');
     queue.push(chunk);
@@ -240,7 +243,7 @@ describe('the queue of received bytes', () => {
     expect(copied).toBe(0);
   });
 
-  it('D1: copies in linear time if a reader peeks at all buffered bytes each time a chunk arrives', () => {
+  it('D1: the queue copies in linear time if a reader peeks at all buffered bytes each time a chunk arrives', () => {
     const stream = Buffer.alloc(mebibyte, 'x');
     for (const size of [1, 100, 1_000, 1_024, 65_536]) {
       const queue = new ChunkQueue();
@@ -255,7 +258,7 @@ describe('the queue of received bytes', () => {
     }
   });
 
-  it('D1: copies each byte at most twice when small and large chunks alternate', () => {
+  it('D1: the queue copies each byte at most twice when small and large chunks alternate', () => {
     const queue = new ChunkQueue();
     const copied = copiedIn(() => {
       for (let round = 0; round < 500; round++) {
@@ -266,7 +269,7 @@ describe('the queue of received bytes', () => {
     expect(copied).toBeLessThan(2 * queue.length);
   });
 
-  it('D1: copies in linear time for a reader that peeks at a longer and longer part of many chunks', () => {
+  it('D1: the queue copies in linear time for a reader that peeks at a longer and longer part of many chunks', () => {
     const queue = new ChunkQueue();
     for (let round = 0; round < 64; round++) queue.push(Buffer.alloc(16_384));
     const copied = copiedIn(() => {
@@ -275,7 +278,7 @@ describe('the queue of received bytes', () => {
     expect(copied).toBeLessThan(4 * mebibyte);
   });
 
-  it('D1: does not copy a large chunk when small chunks follow it', () => {
+  it('D1: the queue does not copy a large chunk when small chunks follow', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.alloc(65_536));
     const copied = copiedIn(() => {
@@ -284,7 +287,7 @@ describe('the queue of received bytes', () => {
     expect(copied).toBeLessThan(100);
   });
 
-  it('F3: takes about twice the memory of the received bytes if a peer sends single bytes', () => {
+  it('F3: if a peer sends single bytes, the queue takes about twice as much memory as the received bytes', () => {
     const stream = Buffer.alloc(mebibyte, 'x');
     const { gc } = globalThis;
     if (gc === undefined) return expect.unreachable('run with --expose-gc');
@@ -299,7 +302,7 @@ describe('the queue of received bytes', () => {
     expect(queue.length).toBe(mebibyte);
   });
 
-  it('F3: frees the memory of bytes that were taken off the queue', async () => {
+  it('F3: the memory of bytes that were taken off the queue is freed', async () => {
     const { gc } = globalThis;
     if (gc === undefined) return expect.unreachable('run with --expose-gc');
     gc();
@@ -333,7 +336,7 @@ describe('the queue of received bytes', () => {
     ['skip', (queue: ChunkQueue) => queue.skip(-1)],
     ['indexOf', (queue: ChunkQueue) => queue.indexOf(97, -1)],
     ['indexOf', (queue: ChunkQueue) => queue.indexOf(97, Number.NaN)],
-  ])('%s throws a RangeError for bytes beyond the end, and takes nothing off', (_, act) => {
+  ])('%s throws a RangeError for bytes outside the queue, and takes no byte off the queue', (_, act) => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('abc'));
     expect(() => act(queue)).toThrow(RangeError);

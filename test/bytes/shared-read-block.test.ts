@@ -5,7 +5,7 @@ import { SocketError } from '../../src/errors/socket-error.js';
 import { readBlock } from '../../src/bytes/shared-read-block.js';
 import { WriteBuffer } from '../../src/io/write-buffer.js';
 
-/** An encoder writes a part of the block, or memory of its own. */
+/** What an encoder writes: a part of the read block, or memory of its own. */
 interface Step {
   readonly kind: 'bytes' | 'text' | 'own';
   readonly start: number;
@@ -23,7 +23,7 @@ const value = fc.record({
   fate: fc.constantFrom('stays', 'stays', 'fails', 'dropped'),
 });
 
-/** The values sent during one delivery, and when they are written: during it, right after it, or later. */
+/** The values sent during one delivery. They are written during this delivery, right after this delivery, or later. */
 const delivery = fc.record({
   seed: fc.nat(250),
   values: fc.array(value, { maxLength: 5 }),
@@ -32,7 +32,7 @@ const delivery = fc.record({
   way: fc.constantFrom('write', 'all', 'parts'),
 });
 
-/** Keeps what is written until the test flushes it, like a kernel that has taken only a part. */
+/** Keeps the written data until the test flushes the data, like a kernel that has taken only a part of a write. */
 class Peer {
   readonly done: Buffer[] = [];
   private kept: (Uint8Array | string)[] = [];
@@ -55,7 +55,7 @@ class Peer {
 const pattern = Uint8Array.from({ length: readBlock.length + 127 }, (_, at) => at % 127);
 
 describe('sending memory that was borrowed from the read block', () => {
-  it('C1: sends the bytes as they were when they were added, even if the block is overwritten before the write', () => {
+  it('C1: bytes are sent as they were when the encoder added them, even if the read block is overwritten before the write', () => {
     fc.assert(
       fc.property(fc.array(delivery, { maxLength: 8 }), (deliveries) => {
         const buffer = new WriteBuffer();
@@ -74,7 +74,7 @@ describe('sending memory that was borrowed from the read block', () => {
           },
         };
         const write = (way: string): void => {
-          // A second write may start only when the first has finished.
+          // A second write must not start before the first write has finished.
           peer.flush();
           if (way === 'write') buffer.writeTo(peer);
           else if (way === 'all') peer.writeAll([buffer.takeAll()]);
@@ -106,7 +106,7 @@ describe('sending memory that was borrowed from the read block', () => {
     );
   });
 
-  it('C14: keeps no memory for values that are dropped while the peer does not read', () => {
+  it('C14: the write buffer keeps no memory for values that are dropped while the peer does not read', () => {
     const buffer = new WriteBuffer();
     const encoder: Encoder<Buffer> = {
       encode(bytes, into) {

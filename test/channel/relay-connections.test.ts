@@ -18,7 +18,7 @@ const crossings = places.flatMap((from) => places.map((to) => [from.name, to.nam
 describe.each(places.map((place) => [place.name, place] as const))(
   'relay between connections on %s',
   (_name, place) => {
-    it('K6: forwards messages, each side with its own framing', async () => {
+    it('K6: relay forwards messages between connections that use different framings', async () => {
       const one = await pairAt<string, string>(place, { codec: lines(), halfOpen: true });
       const crlf = lines({ delimiter: '\r\n' });
       const other = await pairAt<string, string>(place, { codec: crlf, halfOpen: true });
@@ -32,7 +32,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
       expect(await relayed.end()).toBe('complete');
     });
 
-    it('K6: relays nothing until it has a subscriber', async () => {
+    it('K6: nothing is forwarded until the output of relay has a subscriber', async () => {
       const one = await pairAt(place);
       const other = await pairAt(place);
       const cold = relay(one.far.bytes, other.near.bytes);
@@ -44,7 +44,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
       relayed.subscription.unsubscribe();
     });
 
-    it('K6: completes at once and closes both sides if both have ended their sending side', async () => {
+    it('K6: if the sending sides of both connections have already ended, relay completes immediately and closes both connections', async () => {
       const one = await pairAt(place);
       const other = await pairAt(place);
       one.far.bytes.complete();
@@ -56,7 +56,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
       expect(await Promise.all([outcome(one.far), outcome(other.near)])).toEqual(['finished', 'finished']);
     });
 
-    it('K6: fails at once if a side has already failed', async () => {
+    it('K6: if one connection has already failed, relay fails immediately', async () => {
       const one = await pairAt(place);
       const other = await pairAt(place);
       one.far.destroy('gone');
@@ -65,7 +65,7 @@ describe.each(places.map((place) => [place.name, place] as const))(
       expect(await outcome(other.near)).toBe('failed');
     });
 
-    it('K6: loses nothing when one side completes after the program has completed the other side', async () => {
+    it('K6: if the program ends the sending side of one connection, and the peer of the other connection then completes, nothing is lost', async () => {
       const one = await pairAt(place, { halfOpen: true });
       const other = await pairAt(place, { halfOpen: true });
       const relayed = new Recording(relay(one.far.bytes, other.near.bytes));
@@ -86,14 +86,14 @@ describe.each(places.map((place) => [place.name, place] as const))(
 );
 
 describe.each(crossings)('relay of connections from %s to %s', (_from, _to, from, to) => {
-  it('K6: forwards both directions completely, and keeps its buffers bounded while one side is slow', async () => {
+  it('K6: relay forwards both directions completely, and buffers only a bounded number of bytes while one side is slow', async () => {
     const one = await pairAt(from, { halfOpen: true });
     const other = await pairAt(to, { halfOpen: true });
     const relayed = new Recording(relay(one.far.bytes, other.near.bytes));
     const up = randomBytes(3_000_000);
     const down = randomBytes(1_000_000);
     const got = { up: [] as Buffer[], down: [] as Buffer[] };
-    // The far side is held until all of `down` has arrived, so that the buffers for `up` fill up.
+    // `other.far` is held until all of `down` has arrived, so that the buffers for `up` fill up.
     const hold = other.far.bytes.hold();
     other.far.bytes.subscribe({ next: (chunk) => got.up.push(chunk), error: () => undefined });
     one.near.bytes.subscribe({ next: (chunk) => got.down.push(chunk), error: () => undefined });
@@ -118,7 +118,7 @@ describe.each(crossings)('relay of connections from %s to %s', (_from, _to, from
     for (const each of sending) each.unsubscribe();
   });
 
-  it('K6: a message that the other side cannot send fails both connections', async () => {
+  it('K6: a message that cannot be sent on the other connection fails both connections', async () => {
     const one = await pairAt<string, string>(from, { codec: lines() });
     const other = await pairAt<string, string>(to, { codec: lines({ maxLength: 10 }) });
     const relayed = new Recording(relay(one.far.data, other.near.data));
@@ -132,7 +132,7 @@ describe.each(crossings)('relay of connections from %s to %s', (_from, _to, from
 });
 
 describe('relay to a client with reconnect', () => {
-  it('K6: continues across the connections of the client', async () => {
+  it('K6: relay continues across the connections of the client', async () => {
     const sockets: net.Socket[] = [];
     const upstream = await rawServer(tcp, (socket) => {
       socket.on('data', (chunk) => socket.write(`${sockets.length}${chunk.toString()}`));

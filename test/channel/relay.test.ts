@@ -25,7 +25,7 @@ import { outcome, digest, setImmediateLoop } from '../support/channel/relayed.js
 interface Proxy {
   readonly client: net.Socket;
   readonly server: net.Socket;
-  /** The proxy's two connections: to the client, and to the server. */
+  /** The proxy's connections: `front` leads to the client, and `back` leads to the server. */
   readonly front: Connection;
   readonly back: Connection;
   readonly relayed: Recording<never>;
@@ -53,7 +53,7 @@ async function proxy(
 const routes = realPlaces.flatMap((from) => realPlaces.map((to) => [from.name, to.name, from, to] as const));
 
 describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
-  it('K6: forwards both directions at once, completely and in order, and completes when both have ended', async () => {
+  it('K6: relay forwards both directions at the same time, completely and in order, and completes when both directions have ended', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to);
     const up = randomBytes(3_000_000);
     const down = randomBytes(5_000_000);
@@ -67,7 +67,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(relayed.values).toEqual([]);
   });
 
-  it('K6: forwards the FIN of the client, and the other direction continues', async () => {
+  it('K6: relay forwards the FIN of the client, and the direction from the server to the client continues', async () => {
     const { client, server, relayed } = await proxy(from, to);
     client.end('request');
     expect((await readAll(server)).toString()).toBe('request');
@@ -79,7 +79,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(await relayed.end()).toBe('complete');
   });
 
-  it('K6: forwards the FIN of the server, and the other direction continues', async () => {
+  it('K6: relay forwards the FIN of the server, and the direction from the client to the server continues', async () => {
     const { client, server, relayed } = await proxy(from, to);
     server.end('greeting');
     expect((await readAll(client)).toString()).toBe('greeting');
@@ -96,7 +96,8 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     client.pause();
     const much = Buffer.alloc(30_000_000, 'x');
     server.end(much);
-    // The relay reads until the kernel's buffers are full. It buffers only a bounded number of bytes itself.
+    // The relay reads until the kernel's buffers for the client are full. The relay itself buffers only a bounded
+    // number of bytes.
     let read = -1;
     while (read !== back.stats.bytesRead) {
       read = back.stats.bytesRead;
@@ -110,7 +111,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     server.destroy();
   });
 
-  it('K6: unsubscribing leaves both sides open, and data that was not forwarded is not lost', async () => {
+  it('K6: unsubscribing from relay leaves both connections open, and data that was not forwarded is not lost', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to);
     client.write('passed on');
     expect((await readBytes(server, 9)).toString()).toBe('passed on');
@@ -132,16 +133,16 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     client.resume();
   });
 
-  it('K6: a failure of the client fails the relay and the other side, and `closed` of both sides reports it', async () => {
+  it('K6: if the connection to the client fails, the relay and the connection to the server also fail, and `closed` of both connections reports the failure', async () => {
     const { client, server, front, back, relayed } = await proxy(from, to);
     server.resume();
-    // Over a unix socket, the server sees an end instead of a reset, because no input is left unread (C20).
+    // Over a unix socket, the server sees an end instead of a reset, because the proxy leaves no input unread (C20).
     const over = new Promise((resolve) => {
       server.once('end', resolve);
       server.once('close', resolve);
     });
-    // A unix socket is reset only if input is left unread. Node reads less than 150,000 bytes ahead, and the kernel
-    // can hold that many.
+    // A unix socket is reset only if input is left unread. So send the client more bytes than Node reads ahead, but
+    // not more than the kernel can hold.
     client.pause();
     server.write(Buffer.alloc(150_000));
     await until(() => back.stats.bytesRead === 150_000 && front.bytes.bufferedBytes === 0);
@@ -149,7 +150,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     if (from === tcp) client.resetAndDestroy();
     else client.destroy();
     const failure = await relayed.end();
-    // Either the read or the write notices the reset first.
+    // Either a read or a write of the proxy is the first to notice the reset.
     expect(['ECONNRESET', 'EPIPE']).toContain((failure as SocketError).code);
     expect(await firstValueFrom(front.closed)).toMatchObject({ reason: 'failed', error: failure });
     expect(await firstValueFrom(back.closed)).toMatchObject({
@@ -159,7 +160,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     await over;
   });
 
-  it('K6: a local destroy of one side fails the relay and the other side, even if a direction has already ended', async () => {
+  it('K6: a local destroy of one connection fails the relay and the other connection, even if one direction has already ended', async () => {
     for (const ended of ['none', 'client', 'server'] as const) {
       const { client, server, front, back, relayed } = await proxy(from, to);
       client.on('close', () => undefined);
@@ -178,7 +179,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     }
   });
 
-  it('K6: without halfOpen, everything that the server sent before its end arrives at the client', async () => {
+  it('K6: without halfOpen, the client gets everything that the server sent before the FIN of the server', async () => {
     // The server ends while the client is still sending, and the client is slow to read.
     const { client, server, front, back, relayed } = await proxy(from, to, { halfOpen: false });
     client.pause();
@@ -201,7 +202,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     const { client, server, front, back, relayed } = await proxy(from, to, { halfOpen: false });
     client.pause();
     server.resume();
-    // The reply is so long that the proxy still buffers a part of it after all of it has arrived.
+    // The reply is so long that the proxy still buffers a part when the whole reply has arrived at the proxy.
     let length = 0;
     while (front.bytes.bufferedBytes === 0) {
       server.write(Buffer.alloc(10_000, 'r'));
@@ -218,7 +219,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(await Promise.all([outcome(front), outcome(back)])).toEqual(['finished', 'finished']);
   });
 
-  it('K6: a connection whose sending side has already ended is still read to its end', async () => {
+  it('K6: relay reads a connection to its end, even if the sending side of the connection has already ended', async () => {
     const { client, server, front, relayed } = await proxy(from, to);
     front.bytes.complete();
     expect((await readAll(client)).toString()).toBe('');
@@ -232,7 +233,7 @@ describe.each(routes)('relay from %s to %s', (_from, _to, from, to) => {
     expect(await relayed.end()).toBe('complete');
   });
 
-  it('K6: in any order of writes and ends, each side gets everything that the other sent', async () => {
+  it('K6: in any order of writes and ends, each side gets everything that the other side sent', async () => {
     type Act = { readonly who: 'client' | 'server'; readonly size: number } | 'turn';
     const act: fc.Arbitrary<Act> = fc.oneof(
       fc.record({ who: fc.constantFrom('client', 'server'), size: fc.oneof(fc.nat(100), fc.nat(200_000)) }),
@@ -288,7 +289,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to
     return { address, server, errors, clients, completed: () => completed };
   }
 
-  it('K6: a proxy relays many clients to an echo server at once', async () => {
+  it('K6: a proxy can relay many clients to an echo server at the same time', async () => {
     const upstream = await rawServer(place, (socket) => socket.pipe(socket));
     const { address, errors, completed } = await proxyServer(upstream);
     await Promise.all(
@@ -303,7 +304,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to
     expect(errors).toEqual([]);
   });
 
-  it('K6: with halfOpen, the client can still send after the server has ended', async () => {
+  it('K6: with halfOpen, the client can still send after the FIN of the server', async () => {
     let accepted: (socket: net.Socket) => void = () => undefined;
     const end = new Promise<net.Socket>((resolve) => (accepted = resolve));
     const upstream = await rawServer(place, (socket) => accepted(socket));
@@ -319,7 +320,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('relay to
     expect(errors).toEqual([]);
   });
 
-  it('K6: if the server cannot be reached, the relay fails, and the other side ends', async () => {
+  it('K6: if the server cannot be reached, the relay fails, and the connection to the client ends', async () => {
     const { address: dead, subscription } = await serverAt(place, () => undefined);
     subscription.unsubscribe();
     const { address, errors } = await proxyServer(dead);

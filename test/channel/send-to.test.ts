@@ -28,7 +28,7 @@ const received = async (connection: Connection<string, string>): Promise<string[
 describe.each(everywhere)('sendTo on %s', (_name, place) => {
   const pair = () => pairAt<string, string>(place, { codec: lines() });
 
-  it('C5: sends the values of a Flow, completes when everything is flushed, and sends no FIN', async () => {
+  it('C5: sendTo sends the values of a Flow, completes when everything is flushed, and sends no FIN', async () => {
     const { near, far } = await pair();
     const source = SourceFlow.ending('a', 'b', 'c');
     const recording = new Recording(source.pipe(sendTo(near.data)));
@@ -42,7 +42,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('F6: takes any Observable, and returns a Flow only if it is applied to a Flow', async () => {
+  it('F6: sendTo takes any Observable, and returns a Flow only if sendTo is applied to a Flow', async () => {
     const { near, far } = await pair();
     const derived = of('x', 'y').pipe(sendTo(near.data));
     expect(derived).not.toBeInstanceOf(Flow);
@@ -52,7 +52,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('F6: returns a Flow, and holding that Flow holds the origin', async () => {
+  it('F6: if sendTo is applied to a Flow, holding the Flow that sendTo returns holds the origin', async () => {
     const { near, far } = await pair();
     const source = new SourceFlow('a');
     const derived = source.pipe(sendTo(near.data));
@@ -71,7 +71,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('F6: holds the origin while the channel is not writable', async () => {
+  it('F6: sendTo holds the origin while the channel is not writable', async () => {
     const { near, far } = await pair();
     const line = 'x'.repeat(60_000);
     const source = new SourceFlow<string>();
@@ -91,7 +91,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('C8: if the source fails, sendTo fails with its error, and the connection fails with ERR_HANDLER', async () => {
+  it('C8: if the source fails, sendTo fails with the error of the source, and the connection fails with ERR_HANDLER', async () => {
     const sources: Observable<string>[] = [SourceFlow.failing('bad', 'a'), throwError(() => new Error('bad'))];
     for (const failing of sources) {
       const { near, far } = await pair();
@@ -106,7 +106,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     }
   });
 
-  it('C5: unsubscribing stops the source, releases it, and leaves the channel open', async () => {
+  it('C5: unsubscribing from sendTo stops and releases the source, and leaves the channel open', async () => {
     const { near, far } = await pair();
     const source = new SourceFlow('a');
     const recording = new Recording(source.pipe(sendTo(near.data)));
@@ -121,7 +121,7 @@ describe.each(everywhere)('sendTo on %s', (_name, place) => {
     far.data.complete();
   });
 
-  it('C5: if the channel ends before the source, sendTo fails with ERR_CLOSED, stops the source and releases it', async () => {
+  it('C5: if the channel ends before the source, sendTo fails with ERR_CLOSED, and stops and releases the source', async () => {
     const { near, far } = await pair();
     const source = new SourceFlow('a');
     const recording = new Recording(source.pipe(sendTo(near.data)));

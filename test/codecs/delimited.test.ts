@@ -12,7 +12,7 @@ import { chunksOf, chunkSizes } from '../support/bytes/arbitrary-chunks.js';
 import { type Received, receive } from '../support/codecs/decode-stream.js';
 import { refusal } from '../support/errors/refusal.js';
 
-/** A simple decoder for a complete stream. */
+/** A simple decoder for a complete stream. The tests compare the codec with this model. */
 function model(stream: Buffer, delimiter: Buffer, maxLength: number): [Buffer[], SocketErrorCode | undefined] {
   const messages: Buffer[] = [];
   let rest = stream;
@@ -21,7 +21,7 @@ function model(stream: Buffer, delimiter: Buffer, maxLength: number): [Buffer[],
     messages.push(rest.subarray(0, end));
     rest = rest.subarray(end + delimiter.length);
   }
-  // The rest may end with a part of the delimiter. `shortest` is the least length of the unfinished message.
+  // The rest can end with a part of the delimiter. `shortest` is the least length of the unfinished message.
   let shortest = Math.max(0, rest.length - delimiter.length + 1);
   while (!delimiter.subarray(0, rest.length - shortest).equals(rest.subarray(shortest))) shortest++;
   if (shortest > maxLength) return [messages, 'ERR_FRAME_TOO_LONG'];
@@ -33,7 +33,7 @@ const outcome = ({ messages, error }: Received<Buffer>): [string[], SocketErrorC
   error,
 ];
 
-/** Few different bytes, so that the delimiter and parts of it are frequent. */
+/** Generates bytes with few different values, so that the delimiter and its parts are frequent. */
 const dense = (minLength: number, maxLength: number): fc.Arbitrary<Buffer> =>
   fc.array(fc.constantFrom(97, 97, 98, 0xc3), { minLength, maxLength }).map((bytes) => Buffer.from(bytes));
 
@@ -53,15 +53,16 @@ describe('the delimited codec', () => {
     [Uint8Array.of(0xff, 0xfe), [Uint8Array.of(1, 0xff, 0xfe)]],
     ['€', ['€uro', Buffer.from('a€')]],
     [Uint8Array.of(0xe2), ['€', Uint8Array.of(0xe2)]],
-  ])('D1: obeys the codec rules D1, D2, D4, D5 and C13 with the delimiter %o', (delimiter, more) => {
+  ])('D1: the codec obeys rules D1, D2, D4, D5 and C13 with the delimiter %o', (delimiter, more) => {
     const carried = values.filter((value) => !Buffer.from(value as string).includes(Buffer.from(delimiter as string)));
     verifyCodec(delimited(delimiter, { maxLength: 2_000 }), carried, { refused: [...refused, ...more] });
   });
 
-  it.each(overlapping)('D1: obeys the codec rules with a delimiter that overlaps itself: %o', (delimiter) => {
+  it.each(overlapping)('D1: `verifyCodec` accepts a delimiter that overlaps itself: %o', (delimiter) => {
     const half = delimiter.slice(0, delimiter.length / 2);
     const values = ['', 'x', `${half}x`, Buffer.from('xyz'), 'x'.repeat(1_500)];
-    // No message may end with one of these prefixes of the delimiter. The decoder would find the delimiter too early.
+    // No message may end with one of these prefixes of the delimiter, because the decoder would then find the delimiter
+    // too early.
     const early = Array.from({ length: delimiter.length }, (_, index) => delimiter.slice(0, index + 1)).filter(
       (begun) => (begun + delimiter).indexOf(delimiter) < begun.length && isWellFormed(begun),
     );
@@ -70,7 +71,7 @@ describe('the delimited codec', () => {
     verifyCodec(delimited(delimiter), values, { refused: bad });
   });
 
-  it('D1: decodes as the model does, for every delimiter and every chunking', () => {
+  it('D1: the codec decodes as the model does, for every delimiter and every split into chunks', () => {
     const maxLength = fc.constantFrom(1, 2, 3, 8, 65_536);
     fc.assert(
       fc.property(dense(0, 80), dense(1, 5), chunkSizes(), maxLength, (stream, delimiter, sizes, maxLength) => {
@@ -85,7 +86,7 @@ describe('the delimited codec', () => {
     );
   });
 
-  it('D2: decodes what it has encoded, for every delimiter and every chunking', () => {
+  it('D2: the codec decodes what it has encoded, for every delimiter and every split into chunks', () => {
     const either = (text: fc.Arbitrary<string>, bytes: fc.Arbitrary<Buffer>): fc.Arbitrary<string | Buffer> =>
       fc.oneof(text, bytes);
     fc.assert(
@@ -112,7 +113,7 @@ describe('the delimited codec', () => {
     );
   });
 
-  it('D2: copies the delimiter, so changing it afterwards has no effect', () => {
+  it('D2: the codec copies the delimiter, so changing the given bytes afterwards has no effect', () => {
     const delimiter = Uint8Array.of(10);
     const codec = delimited(delimiter);
     delimiter[0] = 97;
@@ -124,8 +125,8 @@ describe('the delimited codec', () => {
     ['one byte', '\n'],
     ['four bytes', '\r\n\r\n'],
     ['a hundred bytes', `${'a'.repeat(99)}b`],
-    ['255 bytes, all the same', 'a'.repeat(255)],
-  ])('D1: with a delimiter of n bytes, examines each byte at most n + 4 times: %s', (_, delimiter) => {
+    ['255 equal bytes', 'a'.repeat(255)],
+  ])('D1: with a delimiter of n bytes, the codec examines each byte at most n + 4 times: %s', (_, delimiter) => {
     const codec = delimited(delimiter, { maxLength: 100_000 });
     // The worst case is a message with many partial delimiters.
     const begun = 'a'.repeat(Math.max(1, delimiter.length - 1));
@@ -139,7 +140,7 @@ describe('the delimited codec', () => {
     }
   });
 
-  it('C13: takes exactly the bytes of a message off the queue, so that another view can continue after it', () => {
+  it('C13: the codec takes exactly the bytes of a message off the queue, so that another view can continue after the message', () => {
     const queue = new ChunkQueue();
     const first = delimited('--').decoder();
     const second = delimited('|').decoder();
@@ -183,7 +184,7 @@ describe('the delimited codec', () => {
     );
   });
 
-  it('C3: writes text and its delimiter in one piece', () => {
+  it('C3: the codec writes text and its delimiter in one piece', () => {
     const written: unknown[] = [];
     const never = (): never => expect.unreachable('it is text');
     const sink = { bytes: never, uint: never, text: (...piece: unknown[]) => void written.push(piece) };
@@ -211,7 +212,7 @@ describe('the limits of the delimited codec', () => {
   });
 
   it.each(['xxx|', 'xxx\r\n', 'xxxab\0', 'xxxaab', 'xxxaaa'])(
-    'D3: a frame of maxLength is accepted, however it is split: %o',
+    'D3: a frame of maxLength bytes is accepted, however the frame is split: %o',
     (stream) => {
       const delimiter = stream.slice(3);
       for (let size = 1; size <= stream.length; size++) {
@@ -228,7 +229,7 @@ describe('the limits of the delimited codec', () => {
     expect(refusal(() => encodeOne(delimited('\0'), 'x'.repeat(65_537))).code).toBe('ERR_FRAME_TOO_LONG');
   });
 
-  it('D3: an endless message fails before much of it is buffered', () => {
+  it('D3: an endless message fails when one byte more than maxLength is buffered', () => {
     const queue = new ChunkQueue();
     const decoder = delimited('\r\n', { maxLength: 1_000 }).decoder();
     const allocated = allocatedIn(() => {
@@ -252,15 +253,15 @@ describe('the limits of the delimited codec', () => {
   });
 
   it.each<[string, string | Uint8Array, unknown, SocketErrorCode]>([
-    ['its delimiter in it', '|', 'a|b', 'ERR_FRAME_INVALID'],
-    ['its delimiter in its bytes', '|', Buffer.from('a|b'), 'ERR_FRAME_INVALID'],
-    ['the delimiter among the bytes of its text', Uint8Array.of(0xa9), 'é', 'ERR_FRAME_INVALID'],
+    ['the delimiter in its text', '|', 'a|b', 'ERR_FRAME_INVALID'],
+    ['the delimiter in its bytes', '|', Buffer.from('a|b'), 'ERR_FRAME_INVALID'],
+    ['the delimiter in the UTF-8 of its text', Uint8Array.of(0xa9), 'é', 'ERR_FRAME_INVALID'],
     ['an end that is the beginning of the delimiter', 'aa', 'xa', 'ERR_FRAME_INVALID'],
     ['a lone surrogate', '|', '\ud83d', 'ERR_FRAME_INVALID'],
     ['a type that is neither bytes nor text', '|', 7, 'ERR_FRAME_INVALID'],
-    ['more bytes than maxLength', '|', 'ééé', 'ERR_FRAME_TOO_LONG'],
-    ['more bytes than maxLength, as bytes', '|', Buffer.alloc(6), 'ERR_FRAME_TOO_LONG'],
-  ])('D5: a value with %s is refused, and nothing of it is written', (_, delimiter, value, code) => {
+    ['text of more than maxLength bytes', '|', 'ééé', 'ERR_FRAME_TOO_LONG'],
+    ['more than maxLength bytes', '|', Buffer.alloc(6), 'ERR_FRAME_TOO_LONG'],
+  ])('D5: a value with %s is refused, and no part of the value is written', (_, delimiter, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = delimited(delimiter, { maxLength: 5 }).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);
@@ -285,7 +286,7 @@ describe('the limits of the delimited codec', () => {
     ['options', '|', null],
     ['options', '|', 4],
     ['options', '|', []],
-  ])('A5: a bad %s is refused at once, and the error names it: %o, %o', (name, delimiter, options) => {
+  ])('A5: a bad %s is refused immediately, and the error names it: %o, %o', (name, delimiter, options) => {
     const error = refusal(() => delimited(delimiter as string, options as DelimitedOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

@@ -16,7 +16,7 @@ describe('the fixedLength codec', () => {
     [1, ['a', Uint8Array.of(0), Buffer.of(255)]],
     [3, ['abc', '€', 'éa', Buffer.of(0, 10, 13), Uint8Array.of(44, 58, 48)]],
     [2_000, [Buffer.alloc(2_000, 7), 'x'.repeat(2_000)]],
-  ])('D1: obeys the codec rules D1, D2, D4, D5 and C13 with %i bytes', (size, values) => {
+  ])('D1: the codec obeys rules D1, D2, D4, D5 and C13 with %i bytes', (size, values) => {
     const refused = [
       '',
       'ab',
@@ -32,7 +32,7 @@ describe('the fixedLength codec', () => {
     verifyCodec(fixedLength(size), values, { refused });
   });
 
-  it('D1: accepts any bytes as messages, for every chunking', () => {
+  it('D1: the codec accepts any bytes as messages, for every split into chunks', () => {
     const bytes = fc.uint8Array({ maxLength: 2_000 }).map((bytes) => Buffer.from(bytes));
     fc.assert(
       fc.property(bytes, fc.integer({ min: 1, max: 300 }), chunkSizes(), (stream, size, sizes) => {
@@ -46,14 +46,14 @@ describe('the fixedLength codec', () => {
     );
   });
 
-  it('D1: reads each byte of a long message only a few times, even if it arrives byte by byte', () => {
+  it('D1: the codec reads each byte of a long message only a few times, even if the message arrives byte by byte', () => {
     const stream = Buffer.alloc(262_144, 'x');
     const queue = new CountingQueue();
     expect(receive(fixedLength(stream.length), chunksOf(stream, [1]), queue).messages).toHaveLength(1);
     expect(queue.examined / stream.length).toBeLessThan(2);
   });
 
-  it('D3: allocates nothing for a message before its bytes arrive', () => {
+  it('D3: the codec allocates nothing for a message before bytes of the message arrive', () => {
     const queue = new ChunkQueue();
     const decoder = fixedLength(2 ** 31 - 1).decoder();
     const allocated = allocatedIn(() => {
@@ -65,7 +65,7 @@ describe('the fixedLength codec', () => {
     expect(allocated).toBeLessThan(10_000);
   });
 
-  it('D4: fails with ERR_FRAME_TRUNCATED if the stream ends inside a message', () => {
+  it('D4: decoding fails with ERR_FRAME_TRUNCATED if the stream ends inside a message', () => {
     expect(receive(fixedLength(3), [Buffer.from('abcd')])).toMatchObject({ error: 'ERR_FRAME_TRUNCATED', left: 1 });
     expect(receive(fixedLength(3), [Buffer.from('abcdef')]).error).toBe(undefined);
     expect(receive(fixedLength(3), []).error).toBe(undefined);
@@ -78,14 +78,14 @@ describe('the fixedLength codec', () => {
     ['that is empty', '', 'ERR_FRAME_INVALID'],
     ['with a lone surrogate', '\udc00', 'ERR_FRAME_INVALID'],
     ['that is neither bytes nor text', [1, 2, 3], 'ERR_FRAME_INVALID'],
-  ])('D5: refuses a value %s, and writes nothing of it', (_, value, code) => {
+  ])('D5: the codec refuses a value %s, and writes no part of the value', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = fixedLength(3).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);
   });
 
   it.each([0, -1, 1.5, Number.NaN, Infinity, 2 ** 31, '4', null, undefined, {}])(
-    'A5: refuses a bad size: %o',
+    'A5: `fixedLength` refuses a bad size: %o',
     (size) => {
       const error = refusal(() => fixedLength(size as number));
       expect(error.code).toBe('ERR_OPTION_INVALID');
@@ -93,7 +93,7 @@ describe('the fixedLength codec', () => {
     },
   );
 
-  it('A5: accepts the smallest and the largest size', () => {
+  it('A5: `fixedLength` accepts the smallest and the largest size', () => {
     expect(encodeOne(fixedLength(1), 'a').length).toBe(1);
     fixedLength(2 ** 31 - 1);
   });

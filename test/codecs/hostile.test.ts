@@ -11,7 +11,7 @@ import { receive } from '../support/codecs/decode-stream.js';
 
 const { delimited, fixedLength, jsonLines, lengthPrefixed, lines, mapCodec, netstring, text } = codecs;
 
-/** Every codec, in several forms. The function returns the least number of bytes that encode a message. */
+/** Every codec, with different options. The function returns the least number of bytes that encode a message. */
 const all: readonly [string, Codec<unknown, never>, (message: never) => number][] = [
   ['delimited', delimited('\r\n', { maxLength: 40 }), (message: Buffer) => message.length],
   ['delimited, overlapping', delimited('aa', { maxLength: 40 }), (message: Buffer) => message.length],
@@ -27,7 +27,7 @@ const all: readonly [string, Codec<unknown, never>, (message: never) => number][
   ['mapCodec', mapCodec(lines({ maxLength: 40 }), (line) => JSON.parse(line) as unknown, JSON.stringify), () => 1],
 ];
 
-/** Fragments that the codecs accept, and bytes that none of them accepts. */
+/** Fragments that some codecs accept, and bytes that no codec accepts. */
 const stream = (): fc.Arbitrary<Buffer> =>
   fc
     .array(
@@ -46,13 +46,13 @@ const stream = (): fc.Arbitrary<Buffer> =>
 const tested = new Set(all.map(([name]) => name.replace(/,.*/, '')));
 
 describe('each codec, given hostile bytes,', () => {
-  it('is tested in this file', () => {
+  it('every codec is tested in this file', () => {
     const made = Object.entries(codecs).filter(([, value]) => typeof value === 'function');
     expect(made.map(([name]) => name).sort()).toStrictEqual([...tested].sort());
   });
 
-  it.each(all)('D1: ends in the same way for every chunking: %s', (name, codec) => {
-    // `text` may split its messages differently.
+  it.each(all)('D1: decoding ends in the same way for every split into chunks: %s', (name, codec) => {
+    // The `text` codec may emit the same text in different pieces.
     const known = (messages: readonly unknown[]): unknown => (name.startsWith('text') ? messages.join('') : messages);
     fc.assert(
       fc.property(stream(), chunkSizes(), (stream, sizes) => {
@@ -67,7 +67,7 @@ describe('each codec, given hostile bytes,', () => {
     );
   });
 
-  it.each(all)('D3: never decodes to more bytes than it received: %s', (_, codec, sizeOf) => {
+  it.each(all)('D3: the codec never emits more bytes than it has received: %s', (_, codec, sizeOf) => {
     fc.assert(
       fc.property(stream(), chunkSizes(), (stream, sizes) => {
         const queue = new ChunkQueue();
@@ -79,7 +79,7 @@ describe('each codec, given hostile bytes,', () => {
     );
   });
 
-  it.each(all)('D3: never allocates more than a few times the size of its input: %s', (_, codec) => {
+  it.each(all)('D3: the codec never allocates more than a few times the size of its input: %s', (_, codec) => {
     fc.assert(
       fc.property(stream(), chunkSizes(), (stream, sizes) => {
         const chunks = chunksOf(stream, sizes);
@@ -89,7 +89,7 @@ describe('each codec, given hostile bytes,', () => {
     );
   });
 
-  it.each(all)('D1: examines each byte only a few times, even if the bytes arrive one at a time: %s', (_, codec) => {
+  it.each(all)('D1: the codec examines each byte only a few times, even if bytes arrive singly: %s', (_, codec) => {
     const pieces = fc.array(fc.nat(255), { minLength: 1, maxLength: 3 });
     fc.assert(
       fc.property(pieces, (pattern) => {
@@ -102,7 +102,7 @@ describe('each codec, given hostile bytes,', () => {
     );
   });
 
-  it.each(all)('C13: takes no bytes off the queue while a message is incomplete: %s', (_, codec) => {
+  it.each(all)('C13: the codec takes no bytes off the queue while a message is incomplete: %s', (_, codec) => {
     fc.assert(
       fc.property(stream(), (stream) => {
         const decoder: Decoder<unknown> = codec.decoder();

@@ -43,7 +43,7 @@ const thrownBy = (act: () => unknown): unknown => {
   }
 };
 
-/** A value with an own property `__proto__`, as JSON.parse makes it. */
+/** A value that contains an object with an own property `__proto__`, which JSON.parse can make. */
 const poisoned = (): unknown => JSON.parse('{"a":[{"__proto__":{"b":1}}]}');
 
 function namesPrototype(json: string): boolean {
@@ -55,7 +55,7 @@ function namesPrototype(json: string): boolean {
   return found;
 }
 
-/** JSON values, often with text that looks like the refused name. */
+/** JSON values, often with text that looks like the refused name `__proto__`. */
 const json = (): fc.Arbitrary<unknown> => {
   const looks = fc.constantFrom('__proto__', '"__proto__":1', '\\"__proto__":', 'x"__proto__', '__proto__"', '\\u005f');
   const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 10 }), looks);
@@ -72,7 +72,7 @@ const json = (): fc.Arbitrary<unknown> => {
 };
 
 describe('the jsonLines codec', () => {
-  it('D1: obeys the codec rules D1, D2, D4, D5 and C13', () => {
+  it('D1: the codec obeys rules D1, D2, D4, D5 and C13', () => {
     const values = [
       null,
       true,
@@ -107,7 +107,7 @@ describe('the jsonLines codec', () => {
     verifyCodec(jsonLines({ maxLength: 10_000 }), values, { refused });
   });
 
-  it('D2: decodes what it has encoded, for every value and every chunking', () => {
+  it('D2: the codec decodes what it has encoded, for every value and every split into chunks', () => {
     fc.assert(
       fc.property(fc.array(json(), { maxLength: 10 }), chunkSizes(), (values, sizes) => {
         const stream = Buffer.concat(values.map((value) => encodeOne(jsonLines(), value)));
@@ -118,7 +118,7 @@ describe('the jsonLines codec', () => {
     );
   });
 
-  it('D1: decodes each line as JSON.parse does, for every chunking', () => {
+  it('D1: the codec decodes each line as JSON.parse does, for every split into chunks', () => {
     const line = fc.oneof(
       { weight: 6, arbitrary: json().map((value) => JSON.stringify(value)) },
       { weight: 2, arbitrary: json().map((value) => ` ${JSON.stringify(value)}\t\r`) },
@@ -141,24 +141,24 @@ describe('the jsonLines codec', () => {
     );
   });
 
-  it('D2: encodes a value as JSON that contains no line end, and adds a line end', () => {
+  it('D2: the codec encodes a value as JSON that contains no line end, and adds a line end', () => {
     expect(encodeOne(jsonLines(), { a: 'é\n', b: [1, null] }).toString()).toBe('{"a":"é\\n","b":[1,null]}\n');
     expect(read('{"a":1}\n[2]\r\n"3"\n').messages).toStrictEqual([{ a: 1 }, [2], '3']);
   });
 
-  it('D2: encodes a value as JSON.stringify does', () => {
+  it('D2: the codec encodes a value as JSON.stringify does', () => {
     const value = { when: new Date(0), no: undefined, nan: Number.NaN, act: () => 1, map: new Map([[1, 2]]), zero: -0 };
     expect(encodeOne(jsonLines(), value).toString()).toBe(`${JSON.stringify(value)}\n`);
   });
 
-  it('D1: reads each byte of a long line only a few times, even if it arrives byte by byte', () => {
+  it('D1: the codec reads each byte of a long line only a few times, even if the line arrives byte by byte', () => {
     const stream = encodeOne(jsonLines(), ['x'.repeat(60_000)]);
     const queue = new CountingQueue();
     expect(receive(jsonLines(), chunksOf(stream, [1]), queue).messages).toHaveLength(1);
     expect(queue.examined / stream.length).toBeLessThan(4);
   });
 
-  it('C13: takes exactly the bytes of a line off the queue', () => {
+  it('C13: the codec takes exactly the bytes of a line off the queue', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('{"a":1}\n[2]\nrest'));
     const decoder = jsonLines().decoder();
@@ -190,7 +190,7 @@ describe('the limits of the jsonLines codec', () => {
     ['JSON nested 20,000 deep', nestedText(20_000), 'ERR_FRAME_INVALID'],
     ['JSON nested 20,000 deep and never closed', '['.repeat(20_000), 'ERR_FRAME_INVALID'],
     ['objects nested 10,000 deep', `${'{"":'.repeat(10_000)}1${'}'.repeat(10_000)}`, 'ERR_FRAME_INVALID'],
-  ])('D3: the lines before %s are emitted, then decoding fails, for every chunking', (_, bad, code) => {
+  ])('D3: the lines before %s are emitted, then decoding fails, for every split into chunks', (_, bad, code) => {
     const stream = Buffer.concat([Buffer.from('1\n"ok"\n'), Buffer.from(bad as string), Buffer.from('\n2\n')]);
     for (const size of [1, 2, 5, 1_448, 100_000]) {
       const received = receive(jsonLines(), chunksOf(stream, [size]));
@@ -218,7 +218,7 @@ describe('the limits of the jsonLines codec', () => {
     expect(read(`${deep.slice(1, -1)}\n`).error).toBe(undefined);
   });
 
-  it('D3: values nested too deep for any stack cause no stack overflow', () => {
+  it('D3: values that are nested 200,000 deep or deeper cause no stack overflow', () => {
     const options = { maxLength: 2 ** 24 };
     expect(read(`${nestedText(500_000)}\n`, options).error).toBe('ERR_FRAME_INVALID');
     expect(refusal(() => encodeOne(jsonLines(options), nested(200_000))).code).toBe('ERR_FRAME_INVALID');
@@ -239,8 +239,8 @@ describe('the limits of the jsonLines codec', () => {
     ['a symbol', Symbol('s'), 'ERR_FRAME_INVALID'],
     ['a bigint', 1n, 'ERR_FRAME_INVALID'],
     ['an object that contains a bigint', { a: [1n] }, 'ERR_FRAME_INVALID'],
-    ['a cycle', cycle(), 'ERR_FRAME_INVALID'],
-    ['an object that throws', throwing(), 'ERR_FRAME_INVALID'],
+    ['an object that contains itself', cycle(), 'ERR_FRAME_INVALID'],
+    ['an object whose toJSON throws', throwing(), 'ERR_FRAME_INVALID'],
     ['an object with the name __proto__ in it', poisoned(), 'ERR_FRAME_INVALID'],
     ['nested 20,000 deep', nested(20_000), 'ERR_FRAME_INVALID'],
     ['longer than maxLength', 'ééééé', 'ERR_FRAME_TOO_LONG'],
@@ -251,16 +251,16 @@ describe('the limits of the jsonLines codec', () => {
     expect(refusal(() => encoder.encode(value, { bytes: never, text: never, uint: never })).code).toBe(code);
   });
 
-  it("D5: the error's cause is the error that JSON.stringify threw", () => {
+  it("D5: if JSON.stringify throws, the cause of the codec's error is the thrown error", () => {
     expect(refusal(() => encodeOne(jsonLines(), 1n)).cause).toBeInstanceOf(TypeError);
     expect(refusal(() => encodeOne(jsonLines(), throwing())).cause).toMatchObject({ message: 'no' });
-    // Since Node 26, JSON.stringify does not overflow the stack here. The codec then refuses the depth, and there is
-    // no cause.
+    // Since Node 26, JSON.stringify does not overflow the stack for this value. On these versions, the codec refuses
+    // the depth, and its error has no cause.
     const overflow = thrownBy(() => JSON.stringify(nested(20_000)));
     expect(refusal(() => encodeOne(jsonLines(), nested(20_000))).cause).toEqual(overflow);
   });
 
-  it('D5: a refused value changes nothing sent before or after it', () => {
+  it('D5: a refused value does not change the values that are sent before or after the refused value', () => {
     const buffer = new WriteBuffer();
     const encoder = jsonLines({ maxLength: 100 }).encoder();
     for (const value of [1, cycle(), [2], undefined, 'x'.repeat(101), poisoned(), { three: 3 }]) {
@@ -277,7 +277,7 @@ describe('the limits of the jsonLines codec', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: a bad %s is refused at once, and the error names it: %o', (name, options) => {
+  ])('A5: a bad %s is refused immediately, and the error names it: %o', (name, options) => {
     const error = refusal(() => jsonLines(options as JsonLinesOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);
@@ -305,7 +305,7 @@ describe('a name that could change a prototype, in jsonLines,', () => {
     '{"a":{"__proto__":1},"a":2}',
     '["\\\\",{"__proto__":1}]',
     '{"\\\\":1,"__proto__":1}',
-  ])('D6: is refused: %s', (text) => {
+  ])('D6: a name that could change a prototype is refused: %s', (text) => {
     expect(() => JSON.parse(text) as unknown).not.toThrow();
     for (const size of [1, 3, 100]) {
       const { messages, error } = receive(jsonLines(), chunksOf(Buffer.from(`1\n${text}\n2\n`), [size]));
@@ -331,13 +331,13 @@ describe('a name that could change a prototype, in jsonLines,', () => {
     '"{\\"\\\\u005f_proto__\\":1}"',
     '{"constructor":{"prototype":{"a":1}}}',
     '{"toString":1,"hasOwnProperty":2}',
-  ])('D6: is not found in harmless JSON: %s', (text) => {
+  ])('D6: harmless JSON is not refused: %s', (text) => {
     const { messages, error } = read(`${text}\n`);
     expect([messages, error]).toEqual([[JSON.parse(text)], undefined]);
     expect(encodeOne(jsonLines(), JSON.parse(text)).toString()).toBe(`${JSON.stringify(JSON.parse(text))}\n`);
   });
 
-  it('D6: is refused in every place and spelling, and nothing else is refused', () => {
+  it('D6: the name `__proto__` is refused in every place and spelling, and nothing else is refused', () => {
     const spelled = fc
       .tuple(...Array.from('__proto__', (character) => fc.constantFrom(character, character, escaped(character))))
       .map((characters) => `"${characters.join('')}"`);
@@ -375,7 +375,7 @@ describe('a name that could change a prototype, in jsonLines,', () => {
     expect(refused).toBeGreaterThan(100);
   });
 
-  it('D6: never changes a prototype, and decoded objects have the usual prototype', () => {
+  it('D6: decoding never changes a prototype, and decoded objects have the usual prototype', () => {
     const [value] = read('{"constructor":{"prototype":{"polluted":1}}}\n').messages as [object];
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
     expect('polluted' in {}).toBe(false);

@@ -21,13 +21,13 @@ const bufferOf = (value: Uint8Array | string): Buffer =>
 const mebibyte = 1_048_576;
 
 describe('the lengthPrefixed codec', () => {
-  it.each(layouts)('D1: obeys the codec rules D1, D2, D4, D5 and C13 with %o', (layout) => {
+  it.each(layouts)('D1: the codec obeys rules D1, D2, D4, D5 and C13 with %o', (layout) => {
     const values = ['', 'a', Uint8Array.of(), Buffer.alloc(200, 7), 'é€😀', Uint8Array.of(0, 0, 0, 1), 'x'.repeat(255)];
     const refused = [Buffer.alloc(256), 'é'.repeat(128), '\ud800', undefined, null, 7, {}, [1], new ArrayBuffer(1)];
     verifyCodec(lengthPrefixed({ ...layout, maxLength: 255 }), values, { refused });
   });
 
-  it('D2: decodes what it has encoded, for every layout and every chunking', () => {
+  it('D2: the codec decodes what it has encoded, for every layout and every split into chunks', () => {
     const values = fc.array(message(255), { maxLength: 30 });
     fc.assert(
       fc.property(values, chunkSizes(), fc.constantFrom(...layouts), (values, sizes, layout) => {
@@ -45,11 +45,11 @@ describe('the lengthPrefixed codec', () => {
     [{ bytes: 2 }, [0, 2, 97, 98]],
     [{ bytes: 2, endian: 'little' }, [2, 0, 97, 98]],
     [{ bytes: 1 }, [2, 97, 98]],
-  ])('D2: encodes a message in the layout %o', (options, bytes) => {
+  ])('D2: the codec encodes a message in the layout %o', (options, bytes) => {
     expect([...encodeOne(lengthPrefixed(options), 'ab')]).toStrictEqual(bytes);
   });
 
-  it('D1: reads each byte of a 1 MiB message only a few times, even if it arrives byte by byte', () => {
+  it('D1: the codec reads each byte of a 1 MiB message only a few times, even if the message arrives byte by byte', () => {
     const codec = lengthPrefixed();
     const sent = Buffer.alloc(mebibyte, 'x');
     const stream = encodeOne(codec, sent);
@@ -62,7 +62,7 @@ describe('the lengthPrefixed codec', () => {
     }
   });
 
-  it('D1: returns a message as a view of its chunk, and copies it only if it spans several chunks', () => {
+  it('D1: the codec returns a message as a view of its chunk, and copies only a message that spans several chunks', () => {
     const codec = lengthPrefixed({ bytes: 1 });
     const frames = [encodeOne(codec, 'abc'), encodeOne(codec, Buffer.alloc(100, 'y'))];
     const chunk = Buffer.from(new Uint8Array(Buffer.concat(frames)).buffer); // not in Node's shared pool
@@ -72,7 +72,7 @@ describe('the lengthPrefixed codec', () => {
     expect(messages[1]?.buffer).not.toBe(chunk.buffer);
   });
 
-  it('C13: takes exactly the bytes of a message off the queue, and none of an unfinished message', () => {
+  it('C13: the codec takes exactly the bytes of a message off the queue, and no bytes of an unfinished message', () => {
     const queue = new ChunkQueue();
     const decoder = lengthPrefixed({ bytes: 2 }).decoder();
     queue.push(Buffer.from([0, 1, 97, 0]));
@@ -86,7 +86,7 @@ describe('the lengthPrefixed codec', () => {
 });
 
 describe('the limits of the lengthPrefixed codec', () => {
-  it('D3: a length of 4 GiB fails once its header has arrived, and nothing is allocated for it', () => {
+  it('D3: a header with a length of 4 GiB fails as soon as the header has arrived, and nothing is allocated for the message', () => {
     const { allocUnsafe, allocUnsafeSlow, alloc } = Buffer;
     const decoder = lengthPrefixed().decoder();
     const queue = new ChunkQueue();
@@ -113,7 +113,7 @@ describe('the limits of the lengthPrefixed codec', () => {
     ['little-endian', { endian: 'little', maxLength: 255 }, [0, 1, 0, 0]],
     ['in two bytes', { bytes: 2, maxLength: 0xfffe }, [0xff, 0xff]],
     ['in one byte', { bytes: 1, maxLength: 1 }, [2]],
-  ])('D3: emits the messages before a header that announces too much, then fails: %s', (_, options, header) => {
+  ])('D3: the messages before a length above maxLength are emitted, then decoding fails: %s', (_, options, header) => {
     const codec = lengthPrefixed(options);
     const stream = Buffer.concat([encodeOne(codec, 'a'), Buffer.from(header)]);
     for (const size of [1, 2, 100]) {
@@ -152,7 +152,7 @@ describe('the limits of the lengthPrefixed codec', () => {
     ['with a lone surrogate', 'a\udc00', 'ERR_FRAME_INVALID'],
     ['that is neither bytes nor text', 7, 'ERR_FRAME_INVALID'],
     ['that is an array of numbers', [1, 2], 'ERR_FRAME_INVALID'],
-  ])('D5: a value %s is refused, and nothing of it is written', (_, value, code) => {
+  ])('D5: a value %s is refused, and no part of the value is written', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = lengthPrefixed({ maxLength: 10 }).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);
@@ -171,7 +171,7 @@ describe('the limits of the lengthPrefixed codec', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: a bad %s is refused at once, and the error names it: %o', (name, options) => {
+  ])('A5: a bad %s is refused immediately, and the error names it: %o', (name, options) => {
     const error = refusal(() => lengthPrefixed(options as LengthPrefixedOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

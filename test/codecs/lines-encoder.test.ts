@@ -30,14 +30,14 @@ describe('the encoder of the lines codec', () => {
     [{}, values, ['a\r', '\r']],
     [{ delimiter: '\r\n' }, [...values, 'a\r', '\r'], []],
     [{ encoding: 'latin1' }, ['', 'a', 'é\xff', 'b\rc', 'x'.repeat(1_500)], ['€', 'aĀ', 'a\r']],
-  ])('D1: obeys the codec rules D1, D2, D4, D5 and C13 with %o', (options, values, more) => {
+  ])('D1: the codec obeys rules D1, D2, D4, D5 and C13 with %o', (options, values, more) => {
     verifyCodec(lines({ ...options, maxLength: 1_500 }), values, {
       lastFrameMayBeOpen: true,
       refused: [...refused, ...more],
     });
   });
 
-  it('D2: encodes lines that decode to the same text, for every text and every chunking', () => {
+  it('D2: encoded lines decode to the same text, for every text and every split into chunks', () => {
     const codec = lines({ maxLength: 100_000 });
     fc.assert(
       fc.property(fc.array(line(), { maxLength: 40 }), chunkSizes(), (values, sizes) => {
@@ -47,7 +47,7 @@ describe('the encoder of the lines codec', () => {
     );
   });
 
-  it('D2: encodes lines in latin1 that decode to the same text', () => {
+  it('D2: lines that are encoded in latin1 decode to the same text', () => {
     const codec = lines({ encoding: 'latin1' });
     fc.assert(
       fc.property(fc.array(latin1Line(), { maxLength: 40 }), chunkSizes(), (values, sizes) => {
@@ -57,7 +57,7 @@ describe('the encoder of the lines codec', () => {
     );
   });
 
-  it('C3: writes a line and its ending in one piece', () => {
+  it('C3: the encoder writes a line and its ending in one piece', () => {
     const written: unknown[] = [];
     const never = (): never => expect.unreachable('lines are text');
     const sink: ByteSink = { bytes: never, uint: never, text: (...piece) => void written.push(piece) };
@@ -66,7 +66,7 @@ describe('the encoder of the lines codec', () => {
   });
 
   it.each<[string, LinesOptions, unknown, SocketErrorCode]>([
-    ['a line end in it', {}, 'a\nb', 'ERR_FRAME_INVALID'],
+    ['a line end in its text', {}, 'a\nb', 'ERR_FRAME_INVALID'],
     ["a '\\r' that would be taken for an ending", {}, 'a\r', 'ERR_FRAME_INVALID'],
     ['a lone surrogate', {}, '\ud83d', 'ERR_FRAME_INVALID'],
     ['a character that latin1 lacks', { encoding: 'latin1' }, '€', 'ERR_FRAME_INVALID'],
@@ -74,14 +74,14 @@ describe('the encoder of the lines codec', () => {
     ['more bytes than maxLength', { maxLength: 3 }, 'éé', 'ERR_FRAME_TOO_LONG'],
     ['more bytes than maxLength in latin1', { maxLength: 3, encoding: 'latin1' }, 'éééé', 'ERR_FRAME_TOO_LONG'],
     ['more bytes than the default maximum', {}, 'x'.repeat(65_537), 'ERR_FRAME_TOO_LONG'],
-  ])('D5: refuses a value with %s, and writes nothing of it', (_, options, value, code) => {
+  ])('D5: the encoder refuses a value with %s, and writes no part of the value', (_, options, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = lines(options).encoder();
     const error = refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never }));
     expect(error.code).toBe(code);
   });
 
-  it('D5: accepts text of any length up to maxLength', () => {
+  it('D5: the encoder accepts text of any length up to maxLength', () => {
     expect(encodeOne(lines({ maxLength: 4 }), 'éé').length).toBe(5);
     expect(encodeOne(lines({ maxLength: 4, encoding: 'latin1' }), 'éééé').length).toBe(5);
     expect(encodeOne(lines(), 'x'.repeat(65_536)).length).toBe(65_537);
@@ -108,7 +108,7 @@ describe('the options of the lines codec', () => {
     ['options', 10],
     ['options', []],
     ['options', () => '\n'],
-  ])('A5: a bad %s is refused at once, and the error names it: %o', (name, options) => {
+  ])('A5: a bad %s is refused immediately, and the error names it: %o', (name, options) => {
     const error = refusal(() => lines(options as LinesOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

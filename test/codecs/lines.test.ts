@@ -10,7 +10,7 @@ import { line, lineBytes } from '../support/codecs/arbitrary-line.js';
 import { type Received, receive } from '../support/codecs/decode-stream.js';
 import { refusal } from '../support/errors/refusal.js';
 
-/** A simple decoder for a complete stream. */
+/** A simple decoder for a complete stream. The tests compare the codec with this model. */
 function model(stream: Buffer, maxLength: number, encoding: 'utf8' | 'latin1'): Received<string> {
   const messages: string[] = [];
   let at = 0;
@@ -35,7 +35,7 @@ const bytewise = (bytes: Buffer): Buffer[] => chunksOf(bytes, [1]);
 const total = 262_144;
 
 describe('the decoder of the lines codec', () => {
-  it.each(['utf8', 'latin1'] as const)('D1: in %s, decodes as the model does, for every chunking', (encoding) => {
+  it.each(['utf8', 'latin1'] as const)('D1: in %s, decoder and model agree, however bytes are split', (encoding) => {
     fc.assert(
       fc.property(lineBytes(), chunkSizes(), fc.constantFrom(5, 20, 1_023, 65_536), (bytes, sizes, maxLength) => {
         const received = receive(lines({ encoding, maxLength }), chunksOf(bytes, sizes));
@@ -48,7 +48,7 @@ describe('the decoder of the lines codec', () => {
     );
   });
 
-  it('D1: removes line ends of both kinds, and nothing else', () => {
+  it('D1: the decoder removes line ends with and without a carriage return, and nothing else', () => {
     const stream = 'a\nb\r\n\n\r\nc\rd\r\r\n\u2028\u0085\v\f\n';
     for (const delimiter of ['\n', '\r\n'] as const) {
       const { messages } = receive(lines({ delimiter }), whole(stream));
@@ -56,7 +56,7 @@ describe('the decoder of the lines codec', () => {
     }
   });
 
-  it('D1: keeps a byte order mark, in short and in long lines', () => {
+  it('D1: the decoder keeps a byte order mark, in short and in long lines', () => {
     for (const rest of ['', 'a', 'é', 'é'.repeat(1_000), 'a'.repeat(1_000)]) {
       expect(receive(lines(), whole(`\ufeff${rest}\n`)).messages).toStrictEqual([`\ufeff${rest}`]);
     }
@@ -68,7 +68,7 @@ describe('the decoder of the lines codec', () => {
     ['short lines', 'some text\n'.repeat(total / 10)],
     ['short lines that are not ASCII', 'some téxt\n'.repeat(total / 11)],
     ['empty lines', '\n'.repeat(total)],
-  ])('D1: reads each byte only a few times: %s', (_, text) => {
+  ])('D1: the decoder reads each byte only a few times: %s', (_, text) => {
     const bytes = Buffer.from(text);
     for (const size of [1, 7, 1_448, 65_536]) {
       const queue = new CountingQueue();
@@ -80,7 +80,7 @@ describe('the decoder of the lines codec', () => {
     }
   });
 
-  it('D1: emits a line once its end has arrived, even if its length is near the size of a decoded block', () => {
+  it('D1: the decoder emits a line as soon as the line end has arrived, even if the length of the line is near the size of a decoded block', () => {
     for (const length of [1_022, 1_023, 1_024, 1_025, 2_047, 2_048, 2_049, 16_383, 16_384, 16_385]) {
       const queue = new ChunkQueue();
       const decoder = lines().decoder();
@@ -128,7 +128,7 @@ describe('the decoder of the lines codec', () => {
     );
   });
 
-  it('C13: takes exactly the bytes of a line off the queue', () => {
+  it('C13: the decoder takes exactly the bytes of a line off the queue', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('é\r\nab\nrest'));
     const decoder = lines().decoder();
@@ -138,7 +138,7 @@ describe('the decoder of the lines codec', () => {
     expect(queue.take(4).toString()).toBe('rest');
   });
 
-  it('C13: when views take turns, decodes at most 1,024 bytes at a time', () => {
+  it('C13: when views take turns, each decoder decodes at most 1,024 bytes at a time', () => {
     const queue = new ChunkQueue();
     queue.push(Buffer.from('0123456789\n'.repeat(5_000)));
     const views = [lines().decoder(), lines().decoder()];
@@ -149,14 +149,14 @@ describe('the decoder of the lines codec', () => {
     expect(Math.max(...decoded)).toBeLessThanOrEqual(1_024);
   });
 
-  it('C13: decodes at most 16 KiB ahead, so keeping one line retains at most 16 KiB of memory', () => {
+  it('C13: the decoder decodes at most 16 KiB ahead, so a program that keeps one line retains at most 16 KiB of memory', () => {
     const decoded = decodedIn(() => receive(lines(), whole('0123456789\n'.repeat(20_000))));
     expect(Math.max(...decoded)).toBeLessThanOrEqual(16_384);
     expect(decoded.length).toBeLessThan(20);
   });
 });
 
-/** How many bytes each decoding call decoded while `act` ran. */
+/** Returns how many bytes each call of `toString` decoded while `act` ran. */
 function decodedIn(act: () => void): readonly number[] {
   const prototype = Buffer.prototype as Buffer;
   const { toString } = prototype;
@@ -188,7 +188,7 @@ describe('the limits of the lines codec', () => {
     }
   });
 
-  it('D3: a line without an end fails as soon as it is certainly too long', () => {
+  it('D3: a line without a line end fails as soon as the line is certainly too long', () => {
     const feed = (text: string): (() => unknown) => {
       const decoder = lines({ maxLength: 10 }).decoder();
       const queue = new ChunkQueue();
@@ -210,7 +210,7 @@ describe('the limits of the lines codec', () => {
     expect(receive(lines(), whole(`${fits}x`)).error).toBe('ERR_FRAME_TOO_LONG');
   });
 
-  it('D3: a line that is too long is neither joined nor decoded', () => {
+  it('D3: the bytes of a line that is too long are neither joined nor decoded', () => {
     const queue = new CountingQueue();
     queue.push(Buffer.from('ok\n'));
     for (let count = 0; count < 10; count++) queue.push(Buffer.alloc(100_000, 'x'));
@@ -228,7 +228,7 @@ describe('the limits of the lines codec', () => {
     ['an overlong newline', [0xc0, 0x8a]],
     ['a surrogate', [0xed, 0xa0, 0x80]],
     ['a character beyond Unicode', [0xf4, 0x90, 0x80, 0x80]],
-  ])('D3: the lines before invalid UTF-8 are emitted, then decoding fails, for every chunking: %s', (_, bad) => {
+  ])('D3: the lines before invalid UTF-8 are emitted, then decoding fails, for every split: %s', (_, bad) => {
     const before = ['a', 'é€😀', 'x'.repeat(30)];
     const good = Buffer.from(before.map((value) => `${value}\n`).join(''));
     const stream = Buffer.concat([good, Buffer.from('y'), Buffer.from(bad), Buffer.from('\nafter\n')]);
@@ -244,7 +244,7 @@ describe('the limits of the lines codec', () => {
     expect(receive(lines({ encoding: 'latin1' }), whole(stream)).error).toBe(undefined);
   });
 
-  it('D3: a line that is both invalid and too long fails in the same way for every chunking', () => {
+  it('D3: a line that is both invalid and too long fails in the same way for every split into chunks', () => {
     const stream = Buffer.concat([Buffer.from('ok\n'), Buffer.alloc(20, 0xff), Buffer.from('\n')]);
     for (let size = 1; size <= stream.length; size++) {
       const received = receive(lines({ maxLength: 19 }), chunksOf(stream, [size]));
@@ -254,14 +254,14 @@ describe('the limits of the lines codec', () => {
 });
 
 describe('the end of a stream of lines', () => {
-  it('D4: the last line needs no newline', () => {
+  it('D4: the last line of a stream needs no newline', () => {
     expect(receive(lines(), whole('a\nb')).messages).toStrictEqual(['a', 'b']);
     expect(receive(lines(), whole('a\n')).messages).toStrictEqual(['a']);
     expect(receive(lines(), whole('é')).messages).toStrictEqual(['é']);
     expect(receive(lines(), []).messages).toStrictEqual([]);
   });
 
-  it("D4: a '\\r' at the very end is not a line ending", () => {
+  it("D4: a '\\r' at the very end of a stream is not a line ending", () => {
     expect(receive(lines(), whole('a\r')).messages).toStrictEqual(['a\r']);
     expect(receive(lines({ delimiter: '\r\n' }), whole('\r')).messages).toStrictEqual(['\r']);
   });

@@ -59,7 +59,7 @@ const thrower = (cause: unknown) => (): never => {
   throw cause;
 };
 
-/** Values that may be thrown, and how an error message names them. */
+/** Values that the functions of a codec throw in the tests, and how an error message names these values. */
 const reasons: readonly [cause: unknown, named: string][] = [
   [new RangeError('no date: x'), 'RangeError: no date: x'],
   [new TypeError(''), 'TypeError'],
@@ -72,7 +72,10 @@ const reasons: readonly [cause: unknown, named: string][] = [
 const max4G = Buffer.of(0xff, 0xff, 0xff, 0xff);
 const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
 
-/** For each codec, a stream that starts with `before` and then fails at once, before anything is allocated. */
+/**
+ * For each codec, a frame that can be decoded, and bytes that fail as soon as they arrive after this frame, before
+ * anything is allocated for these bytes.
+ */
 const faults: readonly [string, Any, before: string, bad: string | Buffer, code: string][] = [
   ['a line without end', lines(), 'ok\n', 'x'.repeat(65_538), 'ERR_FRAME_TOO_LONG'],
   ['a line without end, over a small maximum', lines({ maxLength: 4 }), 'ok\n', '123456', 'ERR_FRAME_TOO_LONG'],
@@ -130,7 +133,7 @@ const faults: readonly [string, Any, before: string, bad: string | Buffer, code:
 ];
 
 describe.each([tcp, unix])('a server with hostile clients over $name', (place) => {
-  it.each(faults)('D3: ends only the connection that has received %s', async (_, codec, before, bad, code) => {
+  it.each(faults)('D3: only the connection that has received %s ends', async (_, codec, before, bad, code) => {
     const whole = Buffer.concat([Buffer.from(before), Buffer.from(bad as string)]);
     const single = Array.from(whole, (byte) => Buffer.of(byte));
     for (const slices of [
@@ -151,7 +154,7 @@ describe.each([tcp, unix])('a server with hostile clients over $name', (place) =
       raw.end();
       expect(await firstValueFrom(connection.closed)).toMatchObject({ reason: 'failed', error: { code } });
       expect(incidents.map((error) => error.code)).toEqual([code]);
-      // The server still serves the other client, and new clients.
+      // The server still serves `bystander` and new clients.
       bystander.write(before);
       await other.count(1);
       const next = await rawClient(address);
@@ -223,7 +226,7 @@ describe.each([tcp, unix])('a server with hostile clients over $name', (place) =
     ['mapCodec of netstring', mapCodec(netstring(), String, String), '3:abc,0:,', (at) => [0, 6, 9].includes(at)],
   ];
 
-  it.each(streams)('D4: accepts the end of a stream only between frames: %s', async (_, codec, stream, isInOrder) => {
+  it.each(streams)('D4: a stream ends cleanly only between frames: %s', async (_, codec, stream, isInOrder) => {
     const bytes = Buffer.from(stream);
     const { address, accepted } = await host(place, codec);
     for (let at = 0; at <= bytes.length; at++) {
@@ -239,9 +242,9 @@ describe.each([tcp, unix])('a server with hostile clients over $name', (place) =
 
 it.each<[string, Any, string | Buffer]>([
   ['4 GiB', lengthPrefixed(), max4G],
-  ['the maximum', lengthPrefixed(), Buffer.of(0, 0x10, 0, 0)],
+  ['the default maximum', lengthPrefixed(), Buffer.of(0, 0x10, 0, 0)],
   ['2 GiB, which is allowed', lengthPrefixed({ maxLength: 2 ** 31 - 1 }), Buffer.of(0x7f, 0xff, 0xff, 0xff)],
-  ['the maximum in digits', netstring(), '1048576:'],
+  ['the default maximum in digits', netstring(), '1048576:'],
   ['a fixed length', fixedLength(2 ** 31 - 1), 'a'],
 ])('D3: nothing is allocated for a large length: %s', async (_, codec, header) => {
   const { address, accepted } = await host(tcp, codec);
@@ -254,7 +257,7 @@ it.each<[string, Any, string | Buffer]>([
   for (const socket of sockets) socket.write(header);
   await expect.poll(() => connections.every(({ stats }) => stats.bytesRead > 0)).toBe(true);
   globalThis.gc?.();
-  // The headers announce at least 200 MiB. Each open connection holds one chunk of a few bytes.
+  // The headers announce at least 200 MiB in all. But each open connection holds only one chunk of a few bytes.
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2_000_000);
 });
 

@@ -46,7 +46,7 @@ const thrown = (error: unknown) => (): never => {
 };
 
 describe('a codec made with mapCodec', () => {
-  it('D1: obeys the codec rules D1, D2, D4, D5 and C13', () => {
+  it('D1: the codec obeys rules D1, D2, D4, D5 and C13', () => {
     verifyCodec(numbers, [0, -1, 42, Number.MAX_SAFE_INTEGER], {
       lastFrameMayBeOpen: true,
       refused: [1.5, Number.NaN, Infinity, undefined, 'x'],
@@ -65,7 +65,7 @@ describe('a codec made with mapCodec', () => {
     );
   });
 
-  it('D2: decodes what it has encoded, for every chunking', () => {
+  it('D2: a mapped codec decodes what it has encoded, for every split into chunks', () => {
     fc.assert(
       fc.property(fc.array(fc.maxSafeInteger()), chunkSizes(), (values, sizes) => {
         const stream = Buffer.concat(values.map((value) => encodeOne(numbers, value)));
@@ -78,7 +78,7 @@ describe('a codec made with mapCodec', () => {
     );
   });
 
-  it('D2: can map a mapped codec, and can decode to a different type than it encodes', () => {
+  it('D2: mapCodec can map a mapped codec, and the result can decode to a different type than the type that it encodes', () => {
     const doubled = mapCodec(
       numbers,
       (value) => ({ value: 2 * value }),
@@ -88,13 +88,13 @@ describe('a codec made with mapCodec', () => {
     expect(receive(doubled, [Buffer.from('21\n')]).messages).toStrictEqual([{ value: 42 }]);
   });
 
-  it('D3: has the limits of the codec that it maps', () => {
+  it('D3: a mapped codec has the limits of the original codec', () => {
     const codec = mapCodec(lines({ maxLength: 3 }), Number, (value: number) => String(value));
     expect(receive(codec, [Buffer.from('1\n1234\n')])).toMatchObject({ messages: [1], error: 'ERR_FRAME_TOO_LONG' });
     expect(refusal(() => encodeOne(codec, 1_234)).code).toBe('ERR_FRAME_TOO_LONG');
   });
 
-  it('D4: leaves the end of the stream to the codec that it maps', () => {
+  it('D4: the original codec decides whether the stream ends cleanly', () => {
     expect(receive(numbers, [Buffer.from('1\n2')])).toMatchObject({ messages: [1, 2], error: undefined });
     expect(receive(numbers, [Buffer.from('1\nx')])).toMatchObject({ messages: [1], error: 'ERR_FRAME_INVALID' });
     expect(receive(points, [Buffer.from('123456789')])).toMatchObject({ error: 'ERR_FRAME_TRUNCATED' });
@@ -105,7 +105,7 @@ describe('a codec made with mapCodec', () => {
     ['an error of the library that is not about frames', thrown(new SocketError('ERR_CLOSED', 'no')), undefined],
     ['a value that is not an error', thrown('no'), 'no'],
     ['undefined', thrown(undefined), undefined],
-  ])('D3: if decode throws %s, emits the messages before the bad one, then fails', (_, fail, cause) => {
+  ])('D3: if decode throws %s, the earlier messages are emitted, then decoding fails', (_, fail, cause) => {
     const codec = mapCodec(lines(), (line) => (line === 'bad' ? fail(line) : line), same);
     for (const size of [1, 3, 100]) {
       const received = receive(codec, chunksOf(Buffer.from('a\nbad\nb\n'), [size]));
@@ -134,7 +134,7 @@ describe('a codec made with mapCodec', () => {
     expect(refusal(() => end.decoder().end?.(queue)).message).toBe('decode, passed to mapCodec, threw "no"');
   });
 
-  it('D3: if decode or encode throws a SocketError with a frame code, fails with that error', () => {
+  it('D3: if decode or encode throws a SocketError with a frame code, the codec fails with that error', () => {
     const tooLong = new SocketError('ERR_FRAME_TOO_LONG', 'more than I take');
     const codec = mapCodec(lines(), thrown(tooLong), thrown(tooLong));
     const queue = new ChunkQueue();
@@ -143,14 +143,14 @@ describe('a codec made with mapCodec', () => {
     expect(refusal(() => encodeOne(codec, 'a'))).toBe(tooLong);
   });
 
-  it('D3: fails if decode returns undefined, because undefined is not a message', () => {
+  it('D3: decoding fails if decode returns undefined, because undefined is not a message', () => {
     const codec = mapCodec(lines(), (line) => (line === 'skip' ? undefined : line), same);
     const received = receive(codec, [Buffer.from('a\nskip\nb\n')]);
     expect(received).toMatchObject({ messages: ['a'], error: 'ERR_FRAME_INVALID' });
     expect(receive(codec, [Buffer.from('skip')]).error).toBe('ERR_FRAME_INVALID');
   });
 
-  it('D5: writes nothing if encode throws, or returns a value that the mapped codec refuses', () => {
+  it('D5: nothing is written if encode throws, or returns a value that the original codec refuses', () => {
     const cause = new RangeError('no');
     const codec = mapCodec(lines(), same, (value: string) => (value === 'bad' ? thrown(cause)() : value));
     const never = (): never => expect.unreachable('something was written');
@@ -167,7 +167,7 @@ describe('a codec made with mapCodec', () => {
     expect(Buffer.from(buffer.takeAll()).toString()).toBe('a\nd\n');
   });
 
-  it('D1: shares no state between streams, like the codec that it maps', () => {
+  it('D1: a mapped codec shares no state between streams, like the original codec', () => {
     const counting: Codec<string> = {
       ...lines(),
       decoder: () => {
@@ -187,7 +187,7 @@ describe('a codec made with mapCodec', () => {
     }
   });
 
-  it('D1: calls `decoder` and `encoder` as methods of the codec', () => {
+  it('D1: a mapped codec calls `decoder` and `encoder` as methods of the original codec', () => {
     class Shouting implements Codec<string> {
       private readonly inner = lines();
       decoder(): ReturnType<Codec<string>['decoder']> {
@@ -210,7 +210,7 @@ describe('a codec made with mapCodec', () => {
     ['decode', lines(), 'decode', String],
     ['encode', lines(), String, undefined],
     ['encode', lines(), String, {}],
-  ])('A5: refuses a bad %s at once, and names it in the error', (name, codec, decode, encode) => {
+  ])('A5: a bad %s is refused immediately, and the error names it', (name, codec, decode, encode) => {
     const error = refusal(() =>
       mapCodec(codec as Codec<string>, decode as (line: string) => string, encode as (line: string) => string),
     );

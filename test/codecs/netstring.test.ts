@@ -20,7 +20,7 @@ const textsOf = ({ messages, error }: Received<Buffer>): [string[], SocketErrorC
   error,
 ];
 
-/** The model from the documentation. */
+/** A simple decoder, which is the model in the documentation. The tests compare the codec with this model. */
 const model = (maxLength: number) => (queue: ByteQueue) => {
   const [, digits = '', colon] = /^(0|[1-9][0-9]*|)(:?)/.exec(queue.peek(queue.length).toString('latin1')) ?? [];
   const length = Number(digits);
@@ -33,7 +33,7 @@ const model = (maxLength: number) => (queue: ByteQueue) => {
   return queue.take(end + 1).subarray(digits.length + 1, end);
 };
 
-/** Bytes that are often valid netstrings, or almost valid. */
+/** Bytes that are often valid netstrings or almost valid netstrings. */
 const nearly = (): fc.Arbitrary<Buffer> =>
   fc
     .array(
@@ -46,7 +46,7 @@ const nearly = (): fc.Arbitrary<Buffer> =>
     .map((pieces) => Buffer.concat(pieces));
 
 describe('the netstring codec', () => {
-  it('D1: obeys the codec rules D1, D2, D4, D5 and C13', () => {
+  it('D1: the codec obeys rules D1, D2, D4, D5 and C13', () => {
     const values = [
       '',
       'a',
@@ -61,7 +61,7 @@ describe('the netstring codec', () => {
     verifyCodec(netstring({ maxLength: 1_000 }), [...values, 'y'.repeat(1_000)], { refused });
   });
 
-  it('D1: decodes as the model does, for every chunking', () => {
+  it('D1: the codec decodes as the model does, for every split into chunks', () => {
     fc.assert(
       fc.property(nearly(), chunkSizes(), fc.constantFrom(3, 20, 100_000), (stream, sizes, maxLength) => {
         const decode = model(maxLength);
@@ -72,7 +72,7 @@ describe('the netstring codec', () => {
     );
   });
 
-  it('D2: decodes what it has encoded, for every chunking', () => {
+  it('D2: the codec decodes what it has encoded, for every split into chunks', () => {
     fc.assert(
       fc.property(fc.array(message(), { maxLength: 30 }), chunkSizes(), (values, sizes) => {
         const stream = Buffer.concat(values.map((value) => encodeOne(netstring(), value)));
@@ -88,11 +88,11 @@ describe('the netstring codec', () => {
     ['é', '2:é,'],
     [Uint8Array.of(), '0:,'],
     [Buffer.from('a,b:'), '4:a,b:,'],
-  ])('D2: encodes %o as %o', (value, bytes) => {
+  ])('D2: the codec encodes %o as %o', (value, bytes) => {
     expect(encodeOne(netstring(), value).toString()).toBe(bytes);
   });
 
-  it('D1: reads each byte of a 1 MiB message only a few times, even if it arrives byte by byte', () => {
+  it('D1: the codec reads each byte of a 1 MiB message only a few times, even if the message arrives byte by byte', () => {
     const stream = encodeOne(netstring(), Buffer.alloc(1_048_576, 'x'));
     const queue = new CountingQueue();
     const { messages, error } = receive(netstring(), chunksOf(stream, [1]), queue);
@@ -100,7 +100,7 @@ describe('the netstring codec', () => {
     expect(queue.examined / stream.length).toBeLessThan(12);
   });
 
-  it('C13: takes exactly the bytes of a message off the queue, and none of an unfinished message', () => {
+  it('C13: the codec takes exactly the bytes of a message off the queue, and no bytes of an unfinished message', () => {
     const queue = new ChunkQueue();
     const decoder = netstring().decoder();
     queue.push(Buffer.from('1:a,2:b'));
@@ -113,7 +113,7 @@ describe('the netstring codec', () => {
     expect(queue.take(4).toString()).toBe('rest');
   });
 
-  it('C3: writes text with its header and comma in one piece', () => {
+  it('C3: the codec writes text with its header and comma in one piece', () => {
     const written: unknown[] = [];
     const never = (): never => expect.unreachable('it is text');
     const sink = { bytes: never, uint: never, text: (...piece: unknown[]) => void written.push(piece) };
@@ -146,14 +146,14 @@ describe('the limits of the netstring codec', () => {
     ['a length of 400 digits', '9'.repeat(400), 'ERR_FRAME_TOO_LONG'],
     ['endless digits that begin with an allowed length', '1'.repeat(70_000), 'ERR_FRAME_TOO_LONG'],
     ['bytes that are not a netstring', 'GET / HTTP/1.1\r\n', 'ERR_FRAME_INVALID'],
-  ])('D3: the messages before a frame with %s are emitted, then decoding fails, for every chunking', (_, bad, code) => {
+  ])('D3: the messages before a frame with %s are emitted, then decoding fails, for every split', (_, bad, code) => {
     const stream = Buffer.from(`2:ok,${bad}`);
     for (const size of [1, 2, 3, 5, 7, 100_000]) {
       expect(textsOf(receive(netstring(), chunksOf(stream, [size])))).toStrictEqual([['ok'], code]);
     }
   });
 
-  it('D3: a frame fails at its first wrong byte, before the rest arrives', () => {
+  it('D3: a frame fails at its first wrong byte, before the rest of the frame arrives', () => {
     for (const [bad, code] of [
       ['01', 'ERR_FRAME_INVALID'],
       ['x', 'ERR_FRAME_INVALID'],
@@ -172,7 +172,7 @@ describe('the limits of the netstring codec', () => {
     }
   });
 
-  it('D3: nothing is allocated for the length in a header', () => {
+  it('D3: nothing is allocated for the length that a header announces', () => {
     const decoder = netstring({ maxLength: 2 ** 31 - 1 }).decoder();
     const queue = new ChunkQueue();
     const allocated = allocatedIn(() => {
@@ -196,7 +196,7 @@ describe('the limits of the netstring codec', () => {
     expect(refusal(() => encodeOne(netstring(), Buffer.alloc(1_048_577))).code).toBe('ERR_FRAME_TOO_LONG');
   });
 
-  it('D4: a stream that ends inside a header or a message, or before its comma, fails with ERR_FRAME_TRUNCATED', () => {
+  it('D4: a stream that ends inside a header, inside a message or before a comma fails with ERR_FRAME_TRUNCATED', () => {
     const stream = encodeOne(netstring(), 'hello world');
     for (let cut = 1; cut < stream.length; cut++) {
       expect(receive(netstring(), [stream.subarray(0, cut)]).error, `cut at ${cut}`).toBe('ERR_FRAME_TRUNCATED');
@@ -209,7 +209,7 @@ describe('the limits of the netstring codec', () => {
     ['whose text is too long in UTF-8', 'éééééé', 'ERR_FRAME_TOO_LONG'],
     ['with a lone surrogate', 'a\udc00', 'ERR_FRAME_INVALID'],
     ['that is neither bytes nor text', 7, 'ERR_FRAME_INVALID'],
-  ])('D5: a value %s is refused, and nothing of it is written', (_, value, code) => {
+  ])('D5: a value %s is refused, and no part of the value is written', (_, value, code) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = netstring({ maxLength: 10 }).encoder();
     expect(refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never })).code).toBe(code);
@@ -224,7 +224,7 @@ describe('the limits of the netstring codec', () => {
     ['options', null],
     ['options', 4],
     ['options', []],
-  ])('A5: a bad %s is refused at once, and the error names it: %o', (name, options) => {
+  ])('A5: a bad %s is refused immediately, and the error names it: %o', (name, options) => {
     const error = refusal(() => netstring(options as NetstringOptions));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain(name);

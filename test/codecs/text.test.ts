@@ -34,7 +34,7 @@ function model(stream: Buffer): [string, SocketErrorCode | undefined] {
   return [stream.toString('utf8', 0, valid), error];
 }
 
-/** Bytes near the limits of UTF-8, and characters of each length. */
+/** Bytes near the limits of UTF-8, and characters of each length in UTF-8. */
 const hostile = (): fc.Arbitrary<Buffer> =>
   fc
     .array(
@@ -58,7 +58,7 @@ const hostile = (): fc.Arbitrary<Buffer> =>
     .map((pieces) => Buffer.concat(pieces.map((piece) => Buffer.from(piece as string))));
 
 describe('the text codec', () => {
-  it('D1: never splits a character, and decodes to the same text for every chunking', () => {
+  it('D1: the codec never splits a character, and decodes to the same text for every split into chunks', () => {
     const stream = fc.string({ unit: 'binary', maxLength: 200 }).map((text) => Buffer.from(text));
     fc.assert(
       fc.property(stream, chunkSizes(), (stream, sizes) => {
@@ -69,7 +69,7 @@ describe('the text codec', () => {
     );
   });
 
-  it('D1: fails at the same invalid byte for every chunking, after all the text before it', () => {
+  it('D1: decoding fails at the same invalid byte for every split into chunks, after all the text before that byte', () => {
     fc.assert(
       fc.property(hostile(), chunkSizes(), (stream, sizes) => {
         const expected = model(stream);
@@ -81,7 +81,7 @@ describe('the text codec', () => {
     );
   });
 
-  it('D1: emits everything available at once, except the bytes of an incomplete character', () => {
+  it('D1: the codec emits all available text in one message, except the bytes of an incomplete character', () => {
     const queue = new ChunkQueue();
     const decoder = text().decoder();
     const euro = Buffer.from('€');
@@ -94,7 +94,7 @@ describe('the text codec', () => {
     expect(decoder.decode(queue)).toBe(undefined);
   });
 
-  it('D1: joins bytes that are buffered in several pieces', () => {
+  it('D1: the codec joins bytes that are buffered in several pieces', () => {
     const queue = new ChunkQueue();
     const sent = 'é€😀'.repeat(10_000);
     for (const chunk of chunksOf(Buffer.from(sent), [5_001])) queue.push(chunk);
@@ -102,7 +102,7 @@ describe('the text codec', () => {
     expect(queue.length).toBe(0);
   });
 
-  it('D1: in latin1, decodes each byte to one character, for every chunking', () => {
+  it('D1: in latin1, the codec decodes each byte to one character, for every split into chunks', () => {
     const bytes = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes));
     fc.assert(
       fc.property(bytes, chunkSizes(), (stream, sizes) => {
@@ -111,7 +111,7 @@ describe('the text codec', () => {
     );
   });
 
-  it('D1: reads each byte only a few times', () => {
+  it('D1: the codec reads each byte only a few times', () => {
     for (const sent of ['x'.repeat(100_000), 'é'.repeat(50_000), '😀'.repeat(25_000)]) {
       for (const size of [1, 3, 1_448]) {
         const queue = new CountingQueue();
@@ -122,7 +122,7 @@ describe('the text codec', () => {
     }
   });
 
-  it('D2: decodes what it has encoded, when the messages are joined', () => {
+  it('D2: the decoded messages, joined, equal the encoded messages, joined', () => {
     const values = fc.array(fc.string({ unit: 'binary', maxLength: 40 }), { maxLength: 20 });
     fc.assert(
       fc.property(values, chunkSizes(), (values, sizes) => {
@@ -135,7 +135,7 @@ describe('the text codec', () => {
     expect(read(chunksOf(stream, [1]), 'latin1')).toStrictEqual([latin1.join(''), undefined]);
   });
 
-  it('D2: keeps a byte order mark', () => {
+  it('D2: the codec keeps a byte order mark', () => {
     expect(read([Buffer.from('\ufeffa')])).toStrictEqual(['\ufeffa', undefined]);
   });
 
@@ -147,8 +147,8 @@ describe('the text codec', () => {
     ['an overlong form of four bytes', [0xf0, 0x80]],
     ['a surrogate', [0xed, 0xa0]],
     ['a character over U+10FFFF', [0xf4, 0x90]],
-    ['a character that another one interrupts', [0xe2, 0x82, 0x41]],
-  ])('D3: at %s, emits the text before it, and fails as soon as the bytes are certainly invalid', (_, bad) => {
+    ['a character that another character interrupts', [0xe2, 0x82, 0x41]],
+  ])('D3: the text before %s is emitted, and decoding fails as soon as the bytes are surely invalid', (_, bad) => {
     for (const before of ['', 'a', '€'.repeat(3_000)]) {
       const stream = Buffer.concat([Buffer.from(before), Buffer.from(bad)]);
       expect(read([stream])).toStrictEqual([before, 'ERR_FRAME_INVALID']);
@@ -157,7 +157,7 @@ describe('the text codec', () => {
     }
   });
 
-  it('D3: buffers at most three bytes of an incomplete character', () => {
+  it('D3: the codec buffers at most three bytes of an incomplete character', () => {
     fc.assert(
       fc.property(hostile(), chunkSizes(), (stream, sizes) => {
         const queue = new ChunkQueue();
@@ -171,7 +171,7 @@ describe('the text codec', () => {
     );
   });
 
-  it('D4: fails with ERR_FRAME_TRUNCATED if the stream ends inside a character', () => {
+  it('D4: decoding fails with ERR_FRAME_TRUNCATED if the stream ends inside a character', () => {
     for (const character of ['é', '€', '😀']) {
       const stream = Buffer.from(`a${character}`);
       for (let cut = 2; cut < stream.length; cut++) {
@@ -187,14 +187,14 @@ describe('the text codec', () => {
     ['bytes', 'utf8', Buffer.from('a')],
     ['a number', 'latin1', 7],
     ['undefined', 'utf8', undefined],
-  ])('D5: refuses %s in %s, and writes nothing of it', (_, encoding, value) => {
+  ])('D5: the codec refuses %s in %s, and writes no part of the value', (_, encoding, value) => {
     const never = (): never => expect.unreachable('something was written');
     const encoder = text(encoding).encoder();
     const error = refusal(() => encoder.encode(value as string, { bytes: never, text: never, uint: never }));
     expect(error.code).toBe('ERR_FRAME_INVALID');
   });
 
-  it.each(['utf-8', 'ascii', '', null, 8, {}])('A5: refuses a bad encoding: %o', (encoding) => {
+  it.each(['utf-8', 'ascii', '', null, 8, {}])('A5: a bad encoding is refused: %o', (encoding) => {
     const error = refusal(() => text(encoding as 'utf8'));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain('encoding');

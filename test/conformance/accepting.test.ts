@@ -22,7 +22,7 @@ import { gated, ungated } from '../support/transport/node/internals/accept-gate.
 const real = realPlaces.map((place) => [place.name, place] as const);
 
 describe.each(places.map((place) => [place.name, place] as const))('errors of one connection on %s', (_name, place) => {
-  it('S4: an exception in a subscriber is reported by RxJS, and every subscriber still gets new connections', async () => {
+  it('S4: RxJS reports an exception that a subscriber of the server throws, and every subscriber still gets new connections', async () => {
     const reported: unknown[] = [];
     config.onUnhandledError = (error) => reported.push(error);
     onTestFinished(() => {
@@ -73,12 +73,12 @@ describe.each(places.map((place) => [place.name, place] as const))('errors of on
   });
 });
 
-describe.each(real)('clients that are reset or killed on %s', (_name, place) => {
+describe.each(real)('clients that abort their connections or are killed, on %s', (_name, place) => {
   describe.each([
     ['in the kernel', gated],
     ['in the process, because the listener cannot be paused', ungated],
-  ])('before they are accepted, they wait %s', (_where, prepared) => {
-    it('S4: a client that is reset or killed, before or after it is accepted, does not affect other clients', async () => {
+  ])('before clients are accepted, the clients wait %s', (_where, prepared) => {
+    it('S4: if a client aborts its connection or is killed, before or after the client is accepted, other clients are not affected', async () => {
       const arrivals = new ReplaySubject<Connection>(Infinity);
       const { server, address } = await serverAt(prepared(place), (connection) => arrivals.next(connection));
       const failures: SocketError[] = [];
@@ -87,7 +87,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
       server.incidents.subscribe((error) => failures.push(error));
       const doomed = await Puppet.start();
       const hold = server.hold();
-      // Two clients end before they are accepted: one aborts its connection, and the process of the other is killed.
+      // Two clients end before they are accepted: the first aborts its connection, and the second is killed.
       const reset = await doomed.connect(address);
       await doomed.write(reset, 10);
       if (place.name === 'tcp') await doomed.reset(reset);
@@ -98,7 +98,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
       await settled();
       hold.release();
       await firstValueFrom(arrivals.pipe(take(3), toArray()));
-      // Two more clients are killed after they are accepted. The server reads from one and sends to the other.
+      // The server accepts two more clients, reads from one client and sends to the other. Then both are killed.
       const other = await Puppet.start();
       const ids = [await other.connect(address), await other.connect(address)];
       const emitted = await firstValueFrom(arrivals.pipe(take(5), toArray()));
@@ -121,7 +121,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
     });
   });
 
-  it('S4: hundreds of clients that connect and disconnect at the same time leave no connection behind', async () => {
+  it('S4: after hundreds of clients have connected and disconnected at the same time, the server has no connection left', async () => {
     const { server, address } = await serverAt(place, ({ data }) => data.subscribe({ error: () => undefined }), {
       halfOpen: false,
     });
@@ -148,7 +148,7 @@ describe.each(real)('clients that are reset or killed on %s', (_name, place) => 
   });
 });
 
-/** How many clients wait in the listen queue of this TCP port. */
+/** Returns how many clients wait in the listen queue of the TCP port in `address`. */
 function queued(address: Address): number {
   if (address.transport !== 'tcp') return -1;
   const row = readFileSync('/proc/net/tcp', 'utf8')
@@ -159,7 +159,7 @@ function queued(address: Address): number {
 }
 
 describe.each(real)('many clients on %s', (_name, place) => {
-  it('S5: 3,000 clients wait in the kernel, and the server serves ten at a time, in the order in which the clients connected', async () => {
+  it('S5: 3,000 clients wait in the kernel, and the server serves ten clients at a time, in the order in which they connected', async () => {
     const most = 10;
     const total = 3_000;
     const { options } = gated(place);
@@ -187,13 +187,13 @@ describe.each(real)('many clients on %s', (_name, place) => {
     const [{ dialled }] = (await once(callers, 'message')) as [{ dialled: number }];
     expect(dialled).toBe(total);
     expect(server.connections.size).toBe(0);
-    // The kernel caps the queue at somaxconn, which is 4,096 by default.
+    // The kernel limits the listen queue to the setting somaxconn, which is 4,096 by default.
     if (place.name === 'tcp') expect(queued(address)).toBe(total);
     begin.release();
     const [{ answers }] = (await once(callers, 'message')) as [{ answers: string[] }];
     await served.count(total);
     expect(answers.map(Number).toSorted((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, number) => number));
-    // The ten clients that are served at the same time may finish in any order.
+    // The server may answer the ten clients that it serves at the same time in any order.
     expect(order.every((number, index) => Math.abs(number - index) < most)).toBe(true);
     expect(busiest).toBe(most);
     expect(incidents.values).toEqual([]);
@@ -214,7 +214,7 @@ function dial(address: Address, count: number): ChildProcess {
   return child;
 }
 
-it('S5: with a backlog of one, all clients are still served', async () => {
+it('S5: a server with a backlog of 1 still serves all clients', async () => {
   const server = listen<string, string>(await tcp.address(), { codec: lines(), backlog: 1 });
   const served = record(server.pipe(mergeMapPaced(({ data }) => data.pipe(take(1)), 1)));
   onTestFinished(() => {

@@ -14,7 +14,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 
 const soon = backoff({ initial: 5, max: 20 });
 
-/** Starts a plain server that keeps its accepted sockets, and a client that reconnects to it. */
+/** Starts a `node:net` server, whose accepted sockets `accepted` lists, and a client that reconnects to this server. */
 async function dialling(place: Place, options: ConnectOptions<any, any> = {}, accept = (_socket: net.Socket) => {}) {
   const accepted: net.Socket[] = [];
   const address = await rawServer(place, (socket) => {
@@ -44,7 +44,7 @@ const numbers = (bytes: Buffer): number[] =>
     .map((line) => parseInt(line, 10));
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('a client over %s', (_name, place) => {
-  it('K4: after the server ends the connection cleanly, the client connects again and `data` continues', async () => {
+  it('K4: after the server ends the connection cleanly, the client connects again, and `data` of the client continues', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() }, (socket) => {
       socket.write('hello\n');
       socket.end();
@@ -81,7 +81,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(client.data.bufferedBytes).toBe(0);
   });
 
-  it('K12: after a reset, the next connection gets all values that were queued behind the write in progress, each once and in order', async () => {
+  it('K12: after the server has reset a connection, the next connection gets all values that were queued behind the write in progress, each once and in order', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines(), maxBuffered: 8_000_000 });
     accepted[0]!.pause();
     const count = 6_000;
@@ -110,7 +110,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     accepted[0]!.pause();
     const count = 5_000;
     for (let i = 0; i < count; i++) client.data.next(`${i} ${'y'.repeat(1_000)}`);
-    // When the server's FIN arrives, the client ends its side as well.
+    // When the server's FIN arrives, the client ends its own side of the connection as well.
     accepted[0]!.end();
     const firstRead = readAll(accepted[0]!);
     await until(() => accepted.length === 2);
@@ -139,7 +139,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect((await readBytes(accepted[1]!, 150)).length).toBe(150);
   });
 
-  it("K13: with `whileDisconnected: 'drop'`, paced values wait for the next connection, and values passed to `next` are dropped", async () => {
+  it("K13: with `whileDisconnected: 'drop'`, values sent with `sendFrom` wait for the next connection, and values passed to `next` are dropped", async () => {
     const again = new Subject<void>();
     const options = { codec: lines(), whileDisconnected: 'drop', reconnect: { delay: () => again } } as const;
     const { client, states, accepted } = await dialling(place, options);
@@ -167,7 +167,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     writable.subscription.unsubscribe();
   });
 
-  it('K15: if `complete` is called while the client is disconnected, the next connection carries the queued values and the FIN, then the client ends', async () => {
+  it('K15: if `complete` is called while the client is disconnected, the next connection carries the queued values and the FIN, and the client ends after that connection', async () => {
     const { client, states, accepted } = await dialling(place, { codec: lines() });
     accepted[0]!.end();
     accepted[0]!.resume();
@@ -183,7 +183,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(accepted).toHaveLength(2);
   });
 
-  it('K4: when a connection ends, its unfinished frame is discarded, and a view decodes the next connection from the first byte', async () => {
+  it('K4: when a connection ends, its unfinished frame is discarded, and a view decodes the next connection from its first byte', async () => {
     let served = 0;
     const { client } = await dialling(place, {}, (socket) => {
       // If the client kept the unfinished frame, it would decode the bytes of the next connection wrongly.
@@ -194,7 +194,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect(got.map(String)).toEqual(['AA', 'AA', 'AA', 'C']);
   });
 
-  it('K17: a bad frame ends its connection, and `data` continues with the next connection', async () => {
+  it("K17: a bad frame ends the connection on which it arrives, and the client's `data` continues with the next connection", async () => {
     let served = 0;
     const { client, states } = await dialling(place, { codec: lengthPrefixed() }, (socket) => {
       const wrong = ++served < 3 ? [0xff, 0xff, 0xff, 0xff, 1, 2] : [];
@@ -254,7 +254,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     expect((await readBytes(accepted[1]!, 12)).toString()).toBe('to the next\n');
   });
 
-  it('K4: async iteration continues across connections and gets each message once', async () => {
+  it("K4: a `for await` loop over the client's `data` continues across connections and gets each message once", async () => {
     let served = 0;
     const { client } = await dialling(place, { codec: lines() }, (socket) => {
       served++;
@@ -280,7 +280,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     await until(() => connectionOf(states).stats.bytesRead > 0);
     expect(await firstValueFrom(client.data)).toBe('1a');
     expect(await firstValueFrom(client.data)).toBe('1b');
-    // The last line needs no newline (D4).
+    // The last line of each connection needs no newline (D4).
     const rest = await lastValueFrom(client.data.pipe(take(6), toArray()));
     expect(rest).toEqual(['rest of 1', '2a', '2b', 'rest of 2', '3a', '3b']);
   });
@@ -297,8 +297,8 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     await until(() => accepted.length === 2);
     await turns(500);
     for (const state of states.values) if (state.status === 'connected') sizes.push(state.connection.stats.bytesRead);
-    // At the read-ahead limit the client stops reading. So it does not notice that its connection has ended, and does
-    // not redial.
+    // At the read-ahead limit the client stops reading. So the client does not notice that its connection has ended,
+    // and does not dial again.
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(65_536 * 3);
     expect(accepted.length).toBeLessThanOrEqual(3);
     const before = accepted.length;
@@ -332,7 +332,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('a client
     }
   });
 
-  it('K10: a client that is destroyed while it waits to redial ends with ERR_CLOSED and the reason as `cause`', async () => {
+  it('K10: a client that is destroyed while it waits to redial ends with ERR_CLOSED and the given reason as `cause`', async () => {
     const options = { codec: lines(), reconnect: { delay: 1_000_000 } };
     const { client, states, accepted, address } = await dialling(place, options);
     const data = record(client.data);

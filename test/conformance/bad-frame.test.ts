@@ -66,7 +66,7 @@ const errorAnswer = '{"error":"ERR_FRAME_INVALID"}\n';
 /** `complains`: whether the handler answers a bad frame with an error message. */
 const forms: readonly (readonly [name: string, handler: Handler, complains: boolean])[] = [
   [
-    'a plain subscriber',
+    'a subscriber that calls `next`',
     ({ data }) =>
       void data.subscribe({
         next: (question) => data.next(reply(question)),
@@ -121,7 +121,7 @@ const forms: readonly (readonly [name: string, handler: Handler, complains: bool
 ];
 
 describe.each(allPlaces.map((place) => [place.name, place] as const))('a bad frame on %s', (_name, place) => {
-  describe.each(forms)('read by %s', (_kind, handler, complains) => {
+  describe.each(forms)('requests that are read by %s', (_kind, handler, complains) => {
     it.each(['one packet', 'single bytes'])('D3: requests sent as %s before a bad frame are answered', async (how) => {
       const { address, outcomes, incidents } = await serving(place, handler);
       const peer = await peerAt(place, address);
@@ -253,7 +253,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toEqual([]);
     });
 
-    it('C12: `destroy` in the error handler does not change the reported error, but aborts the connection at once', async () => {
+    it('C12: if a subscriber calls `destroy` when it gets the error of a bad frame, `closed` still reports the bad frame, but the connection is aborted immediately', async () => {
       const { address, outcomes, incidents } = await serving(place, (connection) => {
         const { data } = connection;
         data.subscribe({
@@ -273,7 +273,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       if (place.name === 'tcp') expect(how).toBe('ECONNRESET');
     });
 
-    it('D3: of two bad frames, only the first is reported, and each subscriber gets that error once', async () => {
+    it('D3: if two bad frames arrive, only the first bad frame is reported, and each subscriber gets one error', async () => {
       const errors: unknown[] = [];
       const { address, outcomes } = await serving(place, ({ data, bytes }) => {
         bytes.subscribe({ error: (error: unknown) => errors.push(error) });
@@ -287,7 +287,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(errors).toEqual([closed?.error, closed?.error]);
     });
 
-    it('D3: after a bad frame in the middle of a paced send, all values of the source are still sent', async () => {
+    it('D3: if a bad frame arrives while the values of an iterable are being sent, all values of the iterable are still sent', async () => {
       const { address, outcomes } = await serving(place, ({ data }) => {
         data.subscribe({ error: () => undefined });
         return (function* () {
@@ -303,7 +303,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_FRAME_INVALID' } }]);
     });
 
-    it('D3: if the peer resets the connection after a bad frame, while the handler still runs, the reported error does not change', async () => {
+    it('D3: if the peer resets the connection after a bad frame, while the handler still runs, `serve` still reports the bad frame', async () => {
       const { address, outcomes } = await serving(place, async ({ data }) => {
         data.subscribe({ error: () => undefined });
         await new Promise(() => undefined);

@@ -37,7 +37,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.data)).toBe('next');
   });
 
-  it('C26: a body of 0 bytes completes and consumes nothing', async () => {
+  it('C26: a body of 0 bytes completes and takes no byte from the stream', async () => {
     const { near, peer } = await opened();
     peer.write('next\n');
     const body = record(near.bytes.body(0));
@@ -46,7 +46,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.data)).toBe('next');
   });
 
-  it('C26: if a reader unsubscribes, the next subscriber gets the rest of the body', async () => {
+  it('C26: if a subscriber leaves in the middle of a body, the next subscriber gets the rest of the body', async () => {
     const { near, peer } = await opened();
     const body = near.bytes.body(6);
     peer.write('abc');
@@ -98,7 +98,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C26: a handler of `serve` reads lines and bodies in turn', async () => {
+  it('C26: a handler of `serve` can read lines and bodies alternately', async () => {
     const server = listen<string, string>(await place.address(), { codec: lines(), ...place.options });
     const serving = server
       .pipe(
@@ -125,7 +125,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a body on
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'a body from a plain peer on %s',
   (_name, place) => {
-    it('C26: chunks that a subscriber keeps do not change, although they are read into shared memory', async () => {
+    it('C26: the chunks of a body that a subscriber keeps do not change, although all sockets are read into the same memory block', async () => {
       const { near, raw } = await acceptedAt(place);
       const size = 4_000_000;
       const kept: Buffer[] = [];
@@ -134,7 +134,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       for (let at = 0; at + 4 <= size; at += 4) sent.writeUInt32LE(at, at);
       raw.write(sent);
       expect(await body.end()).toBe('complete');
-      // More bytes, on a second connection and on this one, overwrite the block that all sockets read into.
+      // More bytes, on a second connection and on `near`, overwrite the memory block into which all sockets are read.
       const other = await acceptedAt(place);
       other.near.bytes.subscribe({ error: () => undefined });
       other.raw.write(Buffer.alloc(1_000_000, '#'));
@@ -144,7 +144,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(Buffer.concat(kept).equals(sent)).toBe(true);
     });
 
-    it('C26: while a body is held, reading stops, so that nothing beyond the read-ahead is buffered', async () => {
+    it('C26: while a body is held, the connection is read only up to the read-ahead limit', async () => {
       const { near, raw } = await acceptedAt(place);
       const body = near.bytes.body(20_000_000);
       const hold = body.hold();
@@ -157,7 +157,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(near.stats.bytesRead).toBe(20_000_000);
     });
 
-    it('C26: a reset inside a body fails the body and the connection', async () => {
+    it('C26: a reset that arrives inside a body fails the body and the connection', async () => {
       const { near, raw } = await acceptedAt(place);
       const body = record(near.bytes.body(1_000_000));
       raw.write('01234');
@@ -179,7 +179,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
   },
 );
 
-it.each([-1, 1.5, NaN, Infinity, '5', undefined, null])('C26: a body size of %s is refused at once', async (size) => {
+it.each([-1, 1.5, NaN, Infinity, '5', undefined, null])('C26: `body` throws if the size is %s', async (size) => {
   const { near } = await acceptedAt(tcp);
   expect(refusal(() => near.bytes.body(size as number))).toMatchObject({ code: 'ERR_OPTION_INVALID' });
 });

@@ -13,7 +13,7 @@ import { countWrites } from '../support/transport/count-writes.js';
 import { members } from '../support/server/broadcast-members.js';
 
 describe.each(named(places))('a Broadcast over %s', (_name, place) => {
-  it('B4: a member is removed when its connection ends, however it ends', async () => {
+  it('B4: a member is removed when its connection ends, however the connection ends', async () => {
     const { near, peers } = await members(place, 4);
     const news = new Broadcast();
     const memberships = near.map((connection) => news.join(connection));
@@ -29,7 +29,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[3]?.receives('to the one that is left');
   });
 
-  it('B4: `complete` completes every member, after the values sent to it', async () => {
+  it('B4: `complete` of a Broadcast ends the sending side of every member, after all values sent earlier', async () => {
     const { near, peers } = await members(place, 2);
     const news = new Broadcast();
     const memberships = near.map((connection) => news.join(connection));
@@ -49,7 +49,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(near.map(({ data }) => data.closed)).toEqual([true, true]);
   });
 
-  it('B4: `error` destroys every member, with the given reason as `cause`', async () => {
+  it('B4: `error` of a Broadcast destroys every member, with the given reason as `cause`', async () => {
     const { near } = await members(place, 2);
     const news = new Broadcast();
     const memberships = near.map((connection) => news.join(connection));
@@ -65,7 +65,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     }
   });
 
-  it('B5: joining after `complete` completes the connection, and joining after `error` destroys it', async () => {
+  it('B5: a connection that joins after `complete` is completed, and a connection that joins after `error` is destroyed', async () => {
     const { near, peers } = await members(place, 2);
     const done = new Broadcast();
     done.complete();
@@ -90,7 +90,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     news.next('to nobody');
   });
 
-  it('B5: a connection that joins twice is one member, with one membership', async () => {
+  it('B5: a connection that joins twice is one member, and `join` returns the same membership both times', async () => {
     const { near, peers } = await members(place, 1);
     const news = new Broadcast();
     const membership = news.join(near[0]!);
@@ -110,7 +110,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
 });
 
 describe('a Broadcast', () => {
-  it('B1: a Broadcast can have members on several transports at once', async () => {
+  it('B1: one Broadcast can have members on several transports', async () => {
     const own = memory();
     const sides = await Promise.all([tcp, unix, own].map((place) => members(place, 2, { codec: lines() })));
     const news = new Broadcast(lines());
@@ -128,7 +128,7 @@ describe('a Broadcast', () => {
     expect(writes.count).toBe(6);
   });
 
-  it("B1: a client's connection can be a member, and is removed when it ends", async () => {
+  it("B1: a client's connection can be a member, and is removed when the connection ends", async () => {
     const { near, far } = await pairAt(tcp);
     const news = new Broadcast();
     news.join(near);
@@ -140,7 +140,7 @@ describe('a Broadcast', () => {
   });
 
   it.each(named(realPlaces))(
-    'B3: a member that stops reading does not delay the other members, on %s',
+    'B3: a member whose peer stops reading does not delay the other members, on %s',
     async (_name, place) => {
       const news = new Broadcast();
       const { near: slow, raw } = await acceptedAt(place);
@@ -151,7 +151,7 @@ describe('a Broadcast', () => {
       news.join(fast);
       const value = Buffer.alloc(60_000, 'x');
       let sent = 0;
-      // This is far more than the slow member's buffers hold.
+      // 20,000,000 bytes are far more than the buffers between the slow member and its peer hold.
       while (sent < 20_000_000) {
         news.next(value);
         sent += value.length;
@@ -164,7 +164,7 @@ describe('a Broadcast', () => {
     },
   );
 
-  it('B4: a Broadcast keeps no reference to a connection that has left', async () => {
+  it('B4: a Broadcast keeps no reference to a connection that is no longer a member', async () => {
     const news = new Broadcast();
     const left: WeakRef<Connection>[] = [];
     const memberships: WeakRef<Subscription>[] = [];
@@ -186,13 +186,13 @@ describe('a Broadcast', () => {
     expect(news.size).toBe(0);
     const kept = (): number => [...left, ...memberships].filter((ref) => ref.deref() !== undefined).length;
     for (let i = 0; i < 50 && kept() > 0; i++) {
-      // An object that was read through a WeakRef stays alive until the turn ends.
+      // An object that `deref` has returned stays alive until the turn ends.
       await nextTurn();
       globalThis.gc?.();
     }
     expect(left.length + memberships.length).toBe(20);
     expect(kept()).toBe(0);
-    // This use keeps the Broadcast alive until here.
+    // Because this line uses `news`, the Broadcast stays alive until the end of the test.
     expect(news.size).toBe(0);
   });
 
@@ -200,7 +200,7 @@ describe('a Broadcast', () => {
     expect(() => new Broadcast().join({} as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_INVALID' }));
   });
 
-  it('B1: a member that joins in the middle of a turn gets only the values sent afterwards, even if the members use different transports', async () => {
+  it('B1: a member that joins in the middle of a turn gets only the values sent after it joined, even if the members use different transports', async () => {
     const own = memory();
     const a = await members(tcp, 1);
     const b = await members(own, 1);

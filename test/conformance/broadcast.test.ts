@@ -52,7 +52,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     for (const peer of peers) await peer.receives('bytes, text');
   });
 
-  it('B1: values keep their order relative to everything else that the connection sends in the same turn', async () => {
+  it('B1: the values of a Broadcast keep their order relative to all other values sent to the member in the same turn', async () => {
     const { near, peers } = await members(place, 1, { codec: lines() });
     const [connection] = near as [Connection<string, string>];
     const news = new Broadcast(lines());
@@ -113,7 +113,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[1]?.receives('late');
   });
 
-  it('B1: values sent while a member receives data go out in the order in which they were sent', async () => {
+  it('B1: values that a member and the Broadcast send while the member receives data go out in the order in which they were sent', async () => {
     const { near, peers } = await members(place, 2, { codec: lines() });
     const news = new Broadcast(lines());
     for (const connection of near) {
@@ -132,7 +132,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     await peers[1]?.receives('somebody said a\nsomebody said b\n');
   });
 
-  it('B7: a value counts in `bufferedBytes` of each member at once, so `maxBuffered` applies before the turn ends', async () => {
+  it('B7: as soon as a value is published, it counts in `bufferedBytes` of every member, so `maxBuffered` applies before the turn ends', async () => {
     const { near, peers } = await members(place, 2, { maxBuffered: 200_000, overflow: 'drop' });
     const news = new Broadcast();
     for (const connection of near) news.join(connection);
@@ -142,7 +142,8 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     news.next(value);
     expect(near.map(({ data }) => data.bufferedBytes)).toEqual([20_004, 20_000]);
     await peers[1]?.receives(value + value);
-    // One turn sends far more than the kernel takes, so the bound has to hold before the turn ends.
+    // Each loop below sends, in one turn, far more than the kernel takes. So `maxBuffered` has to apply before the turn
+    // ends.
     for (let i = 0; i < 3_000; i++) news.next(value);
     expect(near.every(({ data }) => data.dropped > 0)).toBe(true);
     let most = 0;
@@ -165,14 +166,14 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(count()).toBe(10);
   });
 
-  it('B2: the values of one turn, with everything else sent in that turn, reach each member in one write', async () => {
+  it('B2: the values that a Broadcast sends in one turn go out to each member in one write, with everything else sent to that member in that turn', async () => {
     const { near, peers } = await members(place, 5, { codec: lines() });
     const news = new Broadcast(lines());
     for (const connection of near) news.join(connection);
     const writes = countWrites();
     news.next('1');
     near[0]?.data.next('2');
-    // In memory, a microtask already belongs to the next turn.
+    // The memory transport flushes in a microtask, so a value sent after a microtask goes out in a second write.
     if (place.name !== 'memory') await Promise.resolve();
     news.next('3');
     near[0]?.data.next('4');
@@ -181,7 +182,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(writes.count).toBe(5);
   });
 
-  it('B3: a member that does not read fails with ERR_OVERFLOW, and the other members get everything', async () => {
+  it('B3: a member whose peer does not read fails with ERR_OVERFLOW, and the other members get everything', async () => {
     const { near, peers, address } = await members(place, 3, { maxBuffered: 100_000 });
     const slow = await slowMember(place, address, near);
     const news = new Broadcast();
@@ -189,7 +190,8 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     const value = 'x'.repeat(10_000);
     let sent = 0;
     let most = 0;
-    // Each round ends when nothing is buffered for the other members. So the test hangs if the slow member delays them.
+    // Each round ends when nothing is buffered for the other three members. If the slow member delayed these members,
+    // the test would not end.
     while (news.size === 4) {
       news.next(value);
       sent += value.length;
@@ -203,7 +205,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     slow.stop();
   });
 
-  it("B3: with overflow 'drop', values for a member that does not read are dropped and counted", async () => {
+  it("B3: with overflow 'drop', values for a member whose peer does not read are dropped, and counted in `dropped`", async () => {
     const { near, peers, address } = await members(place, 1, { maxBuffered: 100_000, overflow: 'drop' });
     const slow = await slowMember(place, address, near);
     const news = new Broadcast();
@@ -235,7 +237,7 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     expect(news.size).toBe(2);
   });
 
-  it('B1: if a member fails in the middle of a flush, a value sent at that moment reaches all other members', async () => {
+  it('B1: if a member fails while a Broadcast flushes, a value that is published at that moment reaches all other members', async () => {
     const { near, peers, address } = await members(place, 2, { maxBuffered: 100_000 });
     const slow = await slowMember(place, address, near);
     const news = new Broadcast();
@@ -252,7 +254,8 @@ describe.each(named(places))('a Broadcast over %s', (_name, place) => {
     while (news.size === 3) {
       news.next(value);
       sent += value;
-      // Reading `bufferedBytes` within the turn would flush the values one at a time.
+      // Wait until the turn has ended. Within the turn, reading a member's `bufferedBytes` gives this member its values
+      // immediately, without a flush.
       await turns(1);
       await until(() => first.data.bufferedBytes === 0 && last.data.bufferedBytes === 0);
     }
@@ -291,7 +294,7 @@ describe('a Broadcast', () => {
   });
 });
 
-/** Opens one more connection, whose peer never reads. */
+/** Opens one more connection. The peer of this connection never reads. */
 async function slowMember(place: Place, address: Address, near: Connection<any, any>[]) {
   const before = near.length;
   let watching: Subscription | undefined;

@@ -73,7 +73,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect([late.values, late.endings]).toEqual([[false], ['complete']]);
   });
 
-  it("C4: overflow 'error' destroys the connection with ERR_OVERFLOW at the first value over maxBuffered", async () => {
+  it("C4: with overflow 'error', the first value that would exceed maxBuffered destroys the connection with ERR_OVERFLOW", async () => {
     const { near, socket } = await scripted({ maxBuffered: 100 });
     const recording = record(near.data);
     socket.eager = false;
@@ -89,7 +89,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect(near.data.dropped).toBe(0);
   });
 
-  it("C4: overflow 'drop' drops only the value that overflows, and counts it", async () => {
+  it("C4: with overflow 'drop', only values that would exceed maxBuffered are dropped, and `dropped` counts them", async () => {
     const { near, socket } = await scripted({ maxBuffered: 100, overflow: 'drop' });
     socket.eager = false;
     near.data.next('a'.repeat(60));
@@ -127,7 +127,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect([near.data.bufferedBytes, near.data.dropped]).toEqual([400, 5]);
   });
 
-  it('C4: whatever values are sent, bufferedBytes never exceeds maxBuffered plus one value', async () => {
+  it('C4: whatever values are sent, bufferedBytes never exceeds maxBuffered plus the size of one value', async () => {
     const { near, socket } = await scripted({ maxBuffered: 1_000, overflow: 'drop' });
     socket.eager = false;
     let seed = 1;
@@ -141,7 +141,7 @@ describe('buffered values, with a scripted kernel', () => {
     expect(near.data.dropped).toBeGreaterThan(0);
   });
 
-  it('C4: before a value is refused, the queued bytes are offered to the kernel', async () => {
+  it('C4: before the library refuses a value that would exceed maxBuffered, it offers the queued bytes to the kernel', async () => {
     const { near, socket } = await scripted({ maxBuffered: 100 });
     for (let index = 0; index < 50; index++) near.data.next('x'.repeat(60));
     await flushed();
@@ -185,7 +185,8 @@ describe.each(places)('buffered values, over $name', (place) => {
     do {
       fill(near.data, 101_000);
       await turns(3);
-      // In memory, a timer tells the writer that bytes were taken. The timer below is set later, so it fires later.
+      // Over the memory transport, a timer tells the writer that the peer has taken bytes. The test's own timer
+      // is set after that timer, so it also fires after that timer.
       await new Promise((resolve) => setTimeout(resolve, 2));
     } while (changes.values.at(-1) === true);
     const before = changes.values.length;
@@ -240,7 +241,7 @@ describe.each(places)('buffered values, over $name', (place) => {
 });
 
 describe.each(realPlaces)('buffered values, against node:net over $name', (place) => {
-  it('C4: bufferedBytes falls as a plain server reads', async () => {
+  it('C4: bufferedBytes falls when a plain server reads', async () => {
     const { near, raw } = await dialledAt(place, { maxBuffered: 1 << 24 });
     raw.pause();
     near.data.next(Buffer.alloc(1 << 23));

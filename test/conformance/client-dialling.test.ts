@@ -17,7 +17,7 @@ import { gated } from '../support/transport/node/internals/accept-gate.js';
 describe.each(named(places))('a client on %s', (_name, place) => {
   const dial = dialler(place);
 
-  it('K7: unsubscribing in the same turn as subscribing leaves no connection behind', async () => {
+  it('K7: if you unsubscribe from a client in the turn in which you subscribed, no connection remains', async () => {
     const { address, server } = await accepting(place);
     const client = dial(address);
     const states: ConnectionState[] = [];
@@ -44,7 +44,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
 });
 
 describe('a client on real sockets', () => {
-  it('K7: unsubscribing during the name lookup dials nothing', async () => {
+  it('K7: if you unsubscribe while the host name is looked up, the client dials nothing', async () => {
     const { address, accepted } = await rawAccepting(tcp);
     const { port } = address as { port: number };
     const recording = new Recording(connect({ host: 'localhost', port }));
@@ -56,7 +56,7 @@ describe('a client on real sockets', () => {
 });
 
 describe.each(named([tcp, memory()]))('a client of a listener whose queue is full, on %s', (_name, place) => {
-  it('K7: unsubscribing while connecting aborts the attempt', async () => {
+  it('K7: if you unsubscribe while the client is connecting, the attempt is aborted', async () => {
     const { address } = await fullServer(place);
     const client = connect(address, place.options);
     const recording = new Recording(client);
@@ -75,10 +75,10 @@ describe.each(named([tcp, memory()]))('a client of a listener whose queue is ful
     expect(statuses(recording)).toEqual(['connecting']);
     expect(recording.endings).toEqual([]);
     expect(data.endings).toEqual([]);
-    // The check after each test verifies that no socket and no timer is left.
+    // After each test, `leaks.js` checks that the test has left no socket and no timer behind.
   });
 
-  it('K7: when one of two subscribers leaves, the attempt continues for the other subscriber', async () => {
+  it('K7: when one of two subscribers of a connecting client leaves, the attempt continues for the other subscriber', async () => {
     const { address, hold } = await fullServer(place);
     const client = connect(address, place.options);
     const leaving = new Recording(client);
@@ -92,7 +92,7 @@ describe.each(named([tcp, memory()]))('a client of a listener whose queue is ful
     staying.subscription.unsubscribe();
   });
 
-  it('K3: an attempt that waits in a full queue fails with ECONNREFUSED when the listener closes', async () => {
+  it('K3: an attempt that waits for room in the listen queue fails with ECONNREFUSED when the listener closes', async () => {
     const { address, subscription } = await fullServer(place);
     const client = connect(address, place.options);
     const recording = new Recording(client);
@@ -138,7 +138,7 @@ describe('a client in virtual time', () => {
     });
   });
 
-  it('K16: `connectTimeout` is 10 seconds by default, and 0 disables it', () => {
+  it('K16: `connectTimeout` is 10 seconds by default, and the value 0 disables the timeout', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const server = listen('memory:full', { transport, backlog: 1, claimTimeout: 0 });
@@ -164,7 +164,7 @@ describe('a client in virtual time', () => {
     });
   });
 
-  it('K3: `retry` with a delay dials again in virtual time', () => {
+  it('K3: `retry` with a delay makes the client dial again after exactly that delay', () => {
     virtually((scheduler) => {
       const client = connect('memory:nobody', { transport: memoryTransport() });
       const values = { a: 'connecting', b: 'ECONNREFUSED' };
@@ -196,7 +196,7 @@ describe.each(named(realPlaces))('unsubscribing from a client over %s during the
 async function fullServer(place: Place) {
   const { server, address, subscription } = await serverAt(gated(place), () => undefined, { backlog: 1 });
   const hold = server.hold();
-  // Linux queues one client more than the backlog.
+  // Linux puts one client more than `backlog` into the listen queue.
   const clients = Array.from({ length: place.name === 'tcp' ? 2 : 1 }, () => connect(address, place.options));
   for (const client of clients) {
     const connected = whenConnected(client);

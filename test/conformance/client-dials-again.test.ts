@@ -70,7 +70,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(accepted).toHaveLength(3);
   });
 
-  it('D3: a frame that cannot be decoded ends its connection, and the next subscription dials again', async () => {
+  it('D3: a frame that cannot be decoded ends the connection, and the next subscription dials again', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.subscribe({ error: () => undefined });
       connection.bytes.next(accepted.length === 1 ? 'one\ntoo long for it\n' : 'two\n');
@@ -109,7 +109,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await received).toEqual(['in between', 'too', 'second']);
   });
 
-  it('K8: subscribing to a client again closes its old, half-open connection', async () => {
+  it("K8: subscribing to a client again closes the client's old, half-open connection", async () => {
     const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
     const client = dial(address, { halfOpen: true });
     expect(await firstValueFrom(client.data, { defaultValue: 'complete' })).toBe('complete');
@@ -123,7 +123,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(texts).toEqual(['for the first', 'for the second']);
   });
 
-  it('K8: `repeat` dials again after a clean end', async () => {
+  it('K8: with `repeat`, a client dials again after a clean end', async () => {
     const { address, accepted } = await accepting(place, (connection) => {
       connection.bytes.next('hello');
       connection.bytes.complete();
@@ -158,7 +158,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 2);
   });
 
-  it('K2: a subscriber that leaves at the first state and subscribes again gets the first state again', async () => {
+  it('K2: if a subscriber leaves at the first state, the next subscriber also gets the first state', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const firsts = await firstValueFrom(
@@ -169,7 +169,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
 });
 
 describe.each(named(realPlaces))('a client of a plain server on %s', (_name, place) => {
-  it('K1: when the last subscriber leaves, everything that was sent arrives, then the FIN', async () => {
+  it('K1: when the last subscriber leaves, the server gets everything that the client has sent, then the FIN', async () => {
     const { address, accepted } = await rawAccepting(place, (socket) => socket.pause());
     const client = connect(address);
     const watching = client.subscribe();
@@ -203,7 +203,7 @@ describe.each(named(realPlaces))('a client of a plain server on %s', (_name, pla
     second.unsubscribe();
   });
 
-  it('F1: a held reader still gets the values of the old connection after a new subscription has dialled', async () => {
+  it('F1: a subscriber of the held `data` gets the values of the old connection after the release, even if a new subscription has dialled before', async () => {
     const { address, accepted } = await rawAccepting(place);
     const client = connect(address, { codec: lines() });
     const hold = client.data.hold();

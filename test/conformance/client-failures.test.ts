@@ -51,7 +51,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await firstValueFrom((accepted[0] as Connection).closed);
   });
 
-  it('K3: after a failure to connect, every subscriber gets the state `disconnected`, then an error with the address', async () => {
+  it('K3: after a failure to connect, every subscriber gets the state `disconnected`, then an error that contains the address', async () => {
     const address = await deadAddress(place);
     const client = dial(address);
     const recordings = [watch(client), watch(client)];
@@ -96,7 +96,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     await until(() => accepted.length === 1);
     (accepted[0] as Connection).bytes.next('half');
     await data.count(1);
-    // A unix socket has no reset, but the peer gets an error if the socket is destroyed with unread input.
+    // A unix socket has no reset, but the client gets an error if the server destroys its socket with unread input.
     client.data.next(Buffer.alloc(1_000_000));
     await until(() => (accepted[0] as Connection).stats.bytesRead > 0);
     (accepted[0] as Connection).destroy();
@@ -116,7 +116,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   });
 
   it.each([
-    ['at once', {}],
+    ['immediately', {}],
     ['in a later turn', { delay: () => timer(0) }],
     ['after a delay', { delay: 1 }],
   ])('K3: `client.pipe(retry(…))` dials again %s', async (_when, config) => {
@@ -129,7 +129,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   });
 
   it.each([
-    ['at once', {}],
+    ['immediately', {}],
     ['in a later turn', { delay: () => timer(0) }],
   ])('K3: `client.data.pipe(retry(…))` dials again %s', async (_when, config) => {
     const address = await deadAddress(place);
@@ -138,7 +138,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await recording.end()).toMatchObject({ code: refused(place) });
   });
 
-  it('K3: `retry` connects as soon as the server listens, and `data` gets the values of the server', async () => {
+  it('K3: with `retry`, the client connects as soon as the server listens, and `data` emits the values of the server', async () => {
     const address = await deadAddress(place);
     const client = dial<string>(address, { codec: lines() });
     let attempts = 0;
@@ -168,7 +168,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await line).toBe('welcome');
   });
 
-  it('C8: `data.error()` ends every subscription with ERR_CLOSED and the reason as `cause`', async () => {
+  it('C8: `data.error()` ends every subscription with ERR_CLOSED and the given reason as `cause`', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const recording = watch(client);
@@ -180,7 +180,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(statuses(recording)).toEqual(['connecting', 'connected', 'disconnected']);
   });
 
-  it('C8: while the client connects, `data.error()` ends every subscription with ERR_CLOSED and the reason as `cause`', async () => {
+  it('C8: while the client connects, `data.error()` ends every subscription with ERR_CLOSED and the given reason as `cause`', async () => {
     const { address, accepted } = await accepting(place);
     const client = dial(address);
     const recording = watch(client);
@@ -195,7 +195,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
 });
 
 describe('a client on real sockets', () => {
-  it('K3: if a name has several addresses, the client uses the one that answers', async () => {
+  it('K3: if a host name has several addresses, the client connects to the address that answers', async () => {
     const { address, accepted } = await rawAccepting(tcp);
     const { port } = address as { port: number };
     const client = connect({ host: 'localhost', port });
@@ -210,14 +210,14 @@ describe('a client on real sockets', () => {
     for (const socket of accepted) socket.end();
   });
 
-  it('K3: if no address of a name answers, the error has the code of the first address, and its message names all addresses', async () => {
+  it('K3: if no address of a host name answers, the error has the code of the first address, and its message names all addresses', async () => {
     const { port } = (await deadAddress(tcp)) as { port: number };
     const error = await new Recording(connect({ host: 'localhost', port })).end();
     expect(error).toMatchObject({ code: 'ECONNREFUSED', address: { transport: 'tcp', host: 'localhost', port } });
     expect((error as SocketError).message).toContain(`127.0.0.1:${port}`);
   });
 
-  it('K3: a name that does not exist fails with an error notification', async () => {
+  it('K3: dialling a host name that does not exist fails with an error notification', async () => {
     const error = await new Recording(connect('tcp://no-such-host.invalid:1')).end();
     expect(['ENOTFOUND', 'EAI_AGAIN']).toContain((error as SocketError).code);
   });
@@ -264,7 +264,7 @@ describe('a client that dials a name with several addresses', () => {
     };
   }
 
-  it('K16: the error lists the failure of every address, and has the code of the first failure', async () => {
+  it('K16: if every address fails, the error lists all the failures, and has the code of the first failure', async () => {
     const dead = (await deadAddress(tcp)) as Address & { transport: 'tcp' };
     const names = lookUp('several.test');
     const recording = new Recording(connect({ host: 'several.test', port: dead.port }));
@@ -291,7 +291,7 @@ describe('a client that dials a name with several addresses', () => {
     watching.unsubscribe();
   });
 
-  it('K7: unsubscribing during the name lookup aborts the attempt', async () => {
+  it('K7: if you unsubscribe while the host name is looked up, the attempt is aborted', async () => {
     const { address, accepted } = await accepting(tcp);
     const { port } = address as Address & { transport: 'tcp' };
     const names = lookUp('slow.test');
@@ -308,7 +308,7 @@ describe('a client that dials a name with several addresses', () => {
     expect(accepted).toEqual([]);
   });
 
-  it('K16: a lookup that takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {
+  it('K16: an attempt whose name lookup takes longer than `connectTimeout` fails with ERR_TIMEOUT_CONNECT', async () => {
     const names = lookUp('slow.test');
     const recording = new Recording(connect({ host: 'slow.test', port: 1 }, { connectTimeout: 20 }));
     expect(await recording.end()).toMatchObject({ code: 'ERR_TIMEOUT_CONNECT' });
@@ -317,7 +317,7 @@ describe('a client that dials a name with several addresses', () => {
     expect(recording.endings).toHaveLength(1);
   });
 
-  it('K3: an unknown name fails with ENOTFOUND', async () => {
+  it('K3: dialling an unknown host name fails with ENOTFOUND', async () => {
     const spy = vi.spyOn(dns, 'lookup') as unknown as { mockImplementation(lookup: (...args: any[]) => void): void };
     onTestFinished(() => {
       vi.restoreAllMocks();

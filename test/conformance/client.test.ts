@@ -40,7 +40,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(Buffer.concat(received).toString()).toBe('all of it');
   });
 
-  it('K1: all subscribers share one connection', async () => {
+  it('K1: all subscribers of a client share one connection', async () => {
     const { address, accepted } = await accepting(place, (connection) => echo(connection));
     const client = dial(address, { codec: lines() });
     const states = [watch(client), watch(client)];
@@ -105,7 +105,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     expect(await recording.end()).toBe('complete');
   });
 
-  it('K9: `send` resolves when the client is connected', async () => {
+  it('K9: on a connecting client, `send` resolves when the client is connected', async () => {
     const { address } = await accepting(place);
     const client = dial(address);
     const order: string[] = [];
@@ -115,7 +115,7 @@ describe.each(named(places))('a client on %s', (_name, place) => {
     watching.unsubscribe();
   });
 
-  it('K9: `send` resolves at once while the client has no subscriber', async () => {
+  it('K9: `send` resolves immediately while the client has no subscriber', async () => {
     const { address } = await accepting(place, echo);
     const client = dial(address, { codec: lines() });
     await client.data.send('waits');
@@ -124,8 +124,8 @@ describe.each(named(places))('a client on %s', (_name, place) => {
   });
 
   it.each([
-    ['its data', (client: Client<Buffer, string>) => client.data.subscribe()],
-    ['its states', (client: Client<Buffer, string>) => client.subscribe()],
+    ["the client's data", (client: Client<Buffer, string>) => client.data.subscribe()],
+    ["the client's states", (client: Client<Buffer, string>) => client.subscribe()],
   ])("C7: with halfOpen and a subscriber to %s, you can send after the server's FIN", async (_what, subscribe) => {
     const { address, accepted } = await accepting(place, (connection) => connection.bytes.complete());
     const client = dial<Buffer, string>(address, { halfOpen: true });

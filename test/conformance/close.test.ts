@@ -28,7 +28,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesWritten: reply.length });
   });
 
-  it('C11: close() reads and discards the remaining input, so the complete reply arrives', async () => {
+  it('C11: close() reads and discards the remaining input, so the peer gets the complete reply', async () => {
     const { near, far } = await pair({ maxBuffered: 1 << 26, halfOpen: true });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -42,7 +42,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished', bytesRead: 8 << 20 });
   });
 
-  it('C11: after close() is called, a subscriber that does not hold the channel gets everything that arrives before the FIN', async () => {
+  it('C11: after close() is called, a subscriber that does not hold the channel gets everything that arrives before the FIN of the peer', async () => {
     const { near, far } = await pair({ codec, halfOpen: true });
     const here = record(near.data);
     const there = record(far.data);
@@ -118,7 +118,7 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     }
   });
 
-  it('C11: close() resolves if the connection is destroyed or fails before it has closed', async () => {
+  it('C11: close() resolves if the connection is destroyed or fails before the close is complete', async () => {
     const { near } = await pair({ halfOpen: true });
     const closing = near.close();
     near.destroy();
@@ -130,21 +130,21 @@ describe.each(ends)('close(), $name', ({ pair }) => {
     await waiting;
   });
 
-  it('C11: close() is forced at closeTimeout, and its promise resolves', async () => {
+  it('C11: at closeTimeout, the close is forced, and the promise of close() resolves', async () => {
     const { near, far } = await pair({ closeTimeout: 20, halfOpen: true });
     const hold = far.data.hold();
     const there = record(far.data);
-    // While `far.data` is held, the peer stops reading after this much data, and does not reach the FIN.
+    // While `far.data` is held, the peer stops reading after 120,000 bytes, and does not reach the FIN.
     near.data.next(Buffer.alloc(120_000));
     await near.close();
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code: 'ERR_TIMEOUT_CLOSE' } });
-    // The kernel still delivers everything that it was given, and the FIN.
+    // After the forced close, the kernel still delivers all the data that `near` has sent, and the FIN.
     hold.release();
     expect(await there.end()).toBe('complete');
     expect(Buffer.concat(there.values).length).toBe(120_000);
   });
 
-  it('C11: close() is forced at closeTimeout if the peer does not read the reply', async () => {
+  it('C11: the close is also forced at closeTimeout if the peer does not read the reply', async () => {
     const { near } = await pair({ closeTimeout: 20, halfOpen: true });
     near.data.next(Buffer.alloc(16 << 20));
     await near.close();
@@ -216,9 +216,9 @@ describe.each(realPlaces)('close(), against node:net over $name', (place) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C11: a plain client that never ends its side gets everything sent, and is cut off at closeTimeout', async () => {
-    // `closeTimeout` is long, because a busy machine may need a while to send the reply. Bytes that have not been sent
-    // when the timeout expires are lost.
+  it('C11: a plain client that never ends its side gets everything sent, and the close is forced at closeTimeout', async () => {
+    // `closeTimeout` is long, because a busy machine can need a long time to send the reply. Bytes that have not been
+    // sent when the timeout expires are lost.
     const { near, raw } = await acceptedAt(place, { closeTimeout: 1_000 });
     near.data.next(reply);
     const received = readAll(raw);

@@ -24,7 +24,7 @@ interface Way {
 
 const ways: readonly Way[] = [
   {
-    name: 'both complete',
+    name: 'both sides call complete()',
     reason: 'finished',
     code: undefined,
     act: ({ near, far }) => {
@@ -33,7 +33,7 @@ const ways: readonly Way[] = [
     },
   },
   {
-    name: 'the peer completes first',
+    name: 'the peer calls complete() before this side',
     reason: 'finished',
     code: undefined,
     act: ({ near, far }) => {
@@ -48,7 +48,7 @@ const ways: readonly Way[] = [
     act: ({ near, far }) => void Promise.all([near.close(), far.close()]),
   },
   {
-    name: 'close() of the peer',
+    name: 'the peer calls close()',
     reason: 'finished',
     code: undefined,
     act: ({ near, far }) => {
@@ -57,7 +57,7 @@ const ways: readonly Way[] = [
     },
   },
   { name: 'destroy()', reason: 'destroyed', code: 'ERR_CLOSED', act: ({ near }) => near.destroy() },
-  { name: 'error() of its channel', reason: 'destroyed', code: 'ERR_CLOSED', act: ({ near }) => near.data.error('x') },
+  { name: 'error() of the channel', reason: 'destroyed', code: 'ERR_CLOSED', act: ({ near }) => near.data.error('x') },
   {
     name: 'destroy() after complete()',
     reason: 'destroyed',
@@ -68,7 +68,7 @@ const ways: readonly Way[] = [
     },
   },
   {
-    name: 'destroy() while closing',
+    name: 'destroy() while the connection is closing',
     reason: 'destroyed',
     code: 'ERR_CLOSED',
     act: ({ near }) => {
@@ -137,7 +137,7 @@ describe.each(places)('closed, over $name', (place) => {
     });
   });
 
-  it('C12: closed has the byte counts of both directions', async () => {
+  it('C12: closed reports the byte counts of both directions', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recordings = [record(near.data), record(far.data)];
     near.data.next('four');

@@ -13,8 +13,8 @@ import { turns } from '../support/scheduling/event-loop.js';
 type Options = ListenOptions<string, string> & ConnectOptions<string, string>;
 
 /**
- * A codec of lines. A line with only a dot ends a mail. At the end of the stream, `end` gets the lines of the mail that
- * has not ended.
+ * A codec of lines. A line with only a dot ends a mail. At the end of the stream, the decoder calls `end` with the
+ * lines of the unfinished mail.
  */
 function mails(end: (open: readonly string[]) => string | undefined, counts = { ends: 0 }): Codec<string> {
   return {
@@ -42,8 +42,8 @@ const truncated = (open: readonly string[]): undefined => {
 };
 
 /**
- * A codec whose decoder takes all bytes out of the queue at once. The decoder returns the text before each comma, and
- * the rest at the end of the stream.
+ * A codec whose decoder takes all bytes out of the queue as soon as they arrive. The decoder returns the text before
+ * each comma, and at the end of the stream, the text after the last comma.
  */
 function hoarding(): Codec<string> {
   return {
@@ -88,7 +88,7 @@ const roles = [['accepted', acceptedAt] as const, ['dialled', dialledAt] as cons
 );
 
 describe.each(roles)('the end of the stream on a connection that was %s over %s', (_role, _name, make, place) => {
-  it('D4: a decoder in the middle of a message can fail the connection, even if no byte is left', async () => {
+  it('D4: a decoder in the middle of a message can fail the connection, even if no byte is left to decode', async () => {
     const { near, raw } = await make({ codec: mails(truncated) });
     const received = record(near.data);
     raw.end('hello\n.\nbye\n');
@@ -118,7 +118,7 @@ describe.each(roles)('the end of the stream on a connection that was %s over %s'
     }
   });
 
-  it('D4: the bytes that a decoder has kept become the last value', async () => {
+  it('D4: `end` can return the bytes that the decoder has taken and kept as the last value', async () => {
     const { near, raw } = await make({ codec: hoarding() });
     const received = record(near.data);
     raw.end('a,b,rest');
@@ -160,7 +160,7 @@ describe.each(roles)('the end of the stream on a connection that was %s over %s'
     expect(received.values).toHaveLength(5_000);
   });
 
-  it('D4: bytes that are left after the last value cause ERR_FRAME_TRUNCATED', async () => {
+  it('D4: bytes that are still in the queue after the last value of `end` cause ERR_FRAME_TRUNCATED', async () => {
     const { near, raw } = await make({ codec: appending('last') });
     const received = record(near.data);
     raw.end('a\nunfinished');
@@ -188,7 +188,7 @@ describe.each(roles)('the end of the stream on a connection that was %s over %s'
     }
   });
 
-  it('F1: if a subscriber takes only some of the last values, the next subscriber gets the others', async () => {
+  it('F1: if a subscriber takes only some of the last values, the next subscriber gets the remaining values', async () => {
     const { near, raw } = await make({ codec: appending('x', 'y', 'z') });
     raw.end('a\n');
     const taken: string[] = [];
@@ -242,7 +242,10 @@ describe.each(roles)('the end of the stream on a connection that was %s over %s'
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'a client over %s with reconnect',
   (_n, place) => {
-    /** Dials a server that ends each connection after sending one of `streams`. The last connection stays open. */
+    /**
+     * Dials a server that sends one of `streams` on each connection, and then ends the connection. The connection after
+     * the last stream stays open.
+     */
     async function dialling(place: Place, codec: Codec<string>, streams: string[]) {
       const address = await rawServer(place, (socket) => {
         const stream = streams.shift();
@@ -263,7 +266,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       return { states, data };
     }
 
-    it('K4: the client drops the unfinished message of the old connection, like an unfinished frame', async () => {
+    it('K4: the client drops the unfinished message of the old connection, as it drops an unfinished frame', async () => {
       const { states, data } = await dialling(place, mails(truncated), ['a\n', 'b\nunfin', '.\n']);
       expect(await data.count(4)).toEqual(['a', 'b', '.', 'the last']);
       const ends = states.values.flatMap((state) => (state.status === 'disconnected' ? [state.error] : []));
@@ -276,7 +279,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await data.count(7)).toEqual(['a', 'x', 'y', 'b', 'x', 'y', 'the last']);
     });
 
-    it('K17: an `end` that throws fails only its own connection', async () => {
+    it('K17: if `end` throws, only the connection of its decoder fails', async () => {
       const wrong = (open: readonly string[]): undefined => {
         if (open[0] === 'bad') throw new SocketError('ERR_FRAME_INVALID', 'not this one');
       };

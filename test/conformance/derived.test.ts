@@ -113,7 +113,7 @@ const derivations: readonly { readonly name: string; derive(flow: Flow<string>):
 ];
 
 describe.each(places)('derived Flows, over $name', (place) => {
-  it.each(derivations)('F6: holding a Flow that is derived by $name holds its origin', async ({ derive }) => {
+  it.each(derivations)('F6: holding a Flow that is derived by $name holds the origin', async ({ derive }) => {
     const { near, far } = await pairAt(place, { codec });
     const origin = record(near.data);
     const derived = derive(near.data);
@@ -141,7 +141,7 @@ describe.each(places)('derived Flows, over $name', (place) => {
     expect(recording.values).toEqual(['a']);
   });
 
-  it('F6: after a break out of a `for await` loop over a derived Flow, the remaining values stay in the Flow', async () => {
+  it('F6: after a break out of a `for await` loop over a derived Flow, the remaining values stay in the origin', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['1', 'x', '2', '3']) far.data.next(line);
     const numbers = near.data.pipe(
@@ -156,7 +156,7 @@ describe.each(places)('derived Flows, over $name', (place) => {
     expect(await firstValueFrom(numbers)).toBe(2);
   });
 
-  it('F6: a value that `delay` has already taken is still emitted while the Flow is held', async () => {
+  it('F6: a value that `delay` has already taken is emitted even if the Flow is held by then', async () => {
     const { near, far } = await pairAt(place, { codec });
     const taken: string[] = [];
     const delayed = near.data.pipe(

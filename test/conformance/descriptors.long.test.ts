@@ -12,7 +12,7 @@ const program = fileURLToPath(new URL('../support/transport/node/limited-server.
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const limit = 64;
 
-/** An echo server in a process with a limit of 64 descriptors. */
+/** An echo server in a process that may have at most 64 file descriptors. */
 class Host {
   private readonly child: ChildProcess;
   private readonly answers: ((state: State) => void)[] = [];
@@ -108,7 +108,7 @@ class Caller {
 const call = (address: Address, count: number): Caller[] => Array.from({ length: count }, () => new Caller(address));
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('too few descriptors on %s', (_name, place) => {
-  it('S15: a server reports the shortage, and serves the waiting clients when descriptors are free again', async () => {
+  it('S15: a server reports a shortage of descriptors, and serves the waiting clients when descriptors are free again', async () => {
     const { host, address } = await Host.start(place, true);
     const callers = call(address, 100);
     await host.incident(1);
@@ -120,7 +120,8 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('too few 
     expect(state.served).toBeLessThan(limit);
     const before = state.incidents.length;
     const began = Date.now();
-    // Two clients leave for each new client, because the server may have used one descriptor of its reserve.
+    // Two clients leave for each new client, because the server may first have to restore its reserve of free
+    // descriptors (S15).
     const served = callers.filter(({ isEchoed }) => isEchoed);
     for (let turn = 0; turn < 20; turn++) {
       const others = callers.filter(({ isEchoed }) => !isEchoed);
@@ -131,12 +132,12 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('too few 
     for (const caller of callers) void caller.echoed.then(() => caller.leave());
     expect(await Promise.all(callers.map(({ echoed }) => echoed))).toEqual(Array(100).fill('hello'));
     state = await host.tell('state');
-    // The server reports the shortage at most once a second.
+    // The server reports a shortage of descriptors at most once a second.
     expect(state.incidents.length - before).toBeLessThanOrEqual(1 + (Date.now() - began) / 1_000);
     expect(state.incidents.filter((code) => code !== 'EMFILE')).toEqual([]);
   });
 
-  it('S4: if the rest of the process uses all descriptors, the server survives, and serves again when some are free', async () => {
+  it('S4: if the rest of the process uses all descriptors, the server survives, and serves again when descriptors are free', async () => {
     const { host, address } = await Host.start(place, true);
     const [early] = call(address, 1);
     expect(await early?.echoed).toBe('hello');
@@ -152,7 +153,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('too few 
     expect(await Promise.all(waiting.map(({ echoed }) => echoed))).toEqual(Array(20).fill('hello'));
   });
 
-  it('S15: a server notices the shortage even if a few descriptors with low numbers are free', async () => {
+  it('S15: a server notices a shortage of descriptors even if a few descriptors with low numbers are free', async () => {
     const { host, address } = await Host.start(place, true);
     const early = call(address, 3);
     expect(await Promise.all(early.map(({ echoed }) => echoed))).toEqual(['hello', 'hello', 'hello']);
@@ -168,7 +169,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('too few 
     expect(await Promise.all(waiting.map(({ echoed }) => echoed))).toEqual(Array(20).fill('hello'));
   });
 
-  it('S15: a server may turn away clients that connect before it notices the shortage, but then continues to serve', async () => {
+  it('S15: a server can lose clients that connect before it notices a shortage of descriptors, but then continues to serve', async () => {
     const { host, address } = await Host.start(place, true);
     const eaten = host.tell('eat');
     const callers = call(address, 20);
@@ -181,7 +182,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('too few 
     expect(host.alive).toBe(true);
   });
 
-  it('S4: a server whose listener cannot be paused survives the shortage, and serves again', async () => {
+  it('S4: a server whose listener cannot be paused survives a shortage of descriptors, and then serves again', async () => {
     const { host, address } = await Host.start(place, false);
     const callers = call(address, 100);
     await host.incident(1);

@@ -46,7 +46,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
           for (let n = 0; n < 60; n++) yield await Promise.resolve(long);
         },
       ],
-    ])('S7: if a shutdown begins during a reply from %s, a slow reader gets all of it', async (_kind, handler) => {
+    ])('S7: if a shutdown begins during a reply from %s, a slow reader gets the full reply', async (_kind, handler) => {
       const { server, address, outcomes } = await serving(place, handler);
       const raw = await rawClient(address);
       let size = 0;
@@ -64,13 +64,13 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('S7: an echo in progress sends back everything that was received', async () => {
+    it('S7: an echo that is in progress when a shutdown begins still sends back everything that was received', async () => {
       const { server, address, outcomes } = await serving(place, ({ data }) => data);
       const raw = await rawClient(address);
       const text = `${long}\n`.repeat(100);
       raw.write(text);
-      // Without Node's internals, all of a write counts as buffered until the kernel has taken its last byte, so
-      // reading stops earlier.
+      // If the transport does not use Node's internals, a whole write counts as buffered until the kernel has taken
+      // its last byte. So the echo reaches its limit of buffered bytes earlier, and stops reading earlier.
       const most = usesInternals ? 500_000 : 250_000;
       await until(() => [...server.connections].some(({ stats }) => stats.bytesRead > most));
       const shutdown = server.shutdown();
@@ -83,7 +83,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished', bytesWritten: echoed.length }]);
     });
 
-    it('S7: a relay forwards everything that it has received', async () => {
+    it('S7: after a shutdown has begun, a relay still forwards everything that it has received', async () => {
       const { server: behind, address: inner } = await serving(place, ({ data }) =>
         data.pipe(concatMap((line) => of(line).pipe(delay(50)))),
       );
@@ -102,7 +102,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       await behind.shutdown();
     });
 
-    it('S7: input that floods in during the drain is read and discarded', async () => {
+    it('S7: a flood of input that arrives during the drain is read and discarded', async () => {
       const gate = new Gate();
       const heard: string[] = [];
       const { server, address, outcomes } = await serving(place, async ({ data }) => {
@@ -129,7 +129,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished', bytesRead: 4 + 30_000_000 }]);
     });
 
-    it('S7: a peer that never finishes is cut off at the deadline, after it has received everything', async () => {
+    it('S7: if the peer never finishes, the connection is aborted at the deadline, after the peer has received everything', async () => {
       const { server, address, outcomes } = await serving(place, ({ data }) => data);
       const raw = await rawClient(address);
       raw.write('hello\n');
@@ -157,7 +157,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(size).toBeLessThan(400 * 50_001);
     });
 
-    it('S7: with drain: false, a connection with an unfinished paced send is aborted', async () => {
+    it("S7: a shutdown with drain: false aborts a connection if some values of the handler's iterable are not yet sent", async () => {
       const { server, address, outcomes } = await serving(place, function* () {
         for (let n = 0; n < 400; n++) yield long;
       });
@@ -185,7 +185,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
         await shutdown;
         expect(outcomes.values).toMatchObject([{ reason: 'failed', error: { code: 'ECONNRESET' } }]);
       } else {
-        // When a unix socket is destroyed, the server sees a FIN, so the handler continues.
+        // When the client destroys a unix socket, the server sees a FIN, so the handler continues.
         raw.destroy();
         await settled();
         void server.shutdown({ deadline: 10 });
@@ -196,7 +196,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
 
     it.each<[string, ShutdownOptions]>([
       ['is still answered', {}],
-      ['is cut off if drain is false', { drain: false }],
+      ['is aborted if drain is false', { drain: false }],
     ])('S7: a peer that finished before the shutdown %s', async (_how, options) => {
       const gate = new Gate();
       const { server, address, outcomes } = await serving(place, ({ data }) => data.pipe(concatMapPaced(gate.answer)));
@@ -217,7 +217,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       await replies;
     });
 
-    it("S7: a handler that calls the server's shutdown still sends its own reply", async () => {
+    it('S7: a handler that calls `shutdown` of the server still sends its own reply', async () => {
       let second: Promise<void> | undefined;
       const { server, address, outcomes } = await serving(place, async ({ data }) => {
         const line = await firstValueFrom(data);
@@ -236,7 +236,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished' }, { reason: 'finished' }]);
     });
 
-    it('S7: a held connection emits the received lines after its release, then completes', async () => {
+    it('S7: a channel that is held when a shutdown begins emits the received lines after the release, then completes', async () => {
       const heard: string[] = [];
       let held: { release(): void } | undefined;
       const { server, address, outcomes } = await serving(place, ({ data }) => {
@@ -269,7 +269,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       await shutdown;
     });
 
-    it('S7: a slow reader gets all of a large reply that was sent with `next`', async () => {
+    it('S7: a slow reader gets all of a large reply that was sent with `next` before the shutdown', async () => {
       const { server, address, outcomes } = await serving(
         place,
         ({ data }) => {
@@ -290,7 +290,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it("S7: received requests are answered, whatever the server's halfOpen is", async () => {
+    it("S7: requests that were received before a shutdown are answered, whatever the server's halfOpen is", async () => {
       for (const halfOpen of [true, false]) {
         const gate = new Gate();
         const { server, address, outcomes } = await serving(
@@ -380,7 +380,7 @@ describe('a drain', () => {
     expect(await firstValueFrom(server.pipe(ignoreElements()), { defaultValue: EMPTY })).toBe(EMPTY);
   });
 
-  it('S7: a connection that was already closing is aborted at the deadline', async () => {
+  it('S7: a connection that is already closing when a shutdown begins is aborted at the deadline', async () => {
     const { server, address, outcomes } = await serving(tcp, (connection) => {
       void connection.close();
     });

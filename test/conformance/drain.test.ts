@@ -10,24 +10,24 @@ import { type Handler, serving, Gate } from '../support/server/drained-server.js
 
 type Form = readonly [name: string, handler: (gate: Gate) => Handler, atOnce: number];
 
-/** `atOnce` is how many lines the handler works on at once. */
+/** `atOnce` is how many lines the handler processes at the same time. */
 const forms: readonly Form[] = [
   [
-    'an Observable, through concatMap',
+    'an Observable through concatMap',
     ({ answer }) =>
       ({ data }) =>
         from(data).pipe(concatMap(answer)),
     1,
   ],
   [
-    'a Flow, through concatMapPaced',
+    'a Flow through concatMapPaced',
     ({ answer }) =>
       ({ data }) =>
         data.pipe(concatMapPaced(answer)),
     1,
   ],
   [
-    'a Flow, through mergeMapPaced',
+    'a Flow through mergeMapPaced',
     ({ answer }) =>
       ({ data }) =>
         data.pipe(mergeMapPaced(answer, 2)),
@@ -42,7 +42,7 @@ const forms: readonly Form[] = [
     1,
   ],
   [
-    'an async function that sends by itself',
+    'an async function that calls `send`',
     ({ answer }) =>
       async ({ data }) => {
         for await (const question of data) await data.send(await answer(question));
@@ -87,7 +87,7 @@ const forms: readonly Form[] = [
 
 describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain on %s', (_name, place) => {
   it.each(forms)(
-    'S7: all requests that were received before the shutdown are answered, by %s',
+    'S7: %s answers all requests that were received before the shutdown began',
     async (kind, handler, atOnce) => {
       const gate = new Gate();
       const { server, address, outcomes, incidents } = await serving(place, handler(gate));
@@ -131,7 +131,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     ],
     ['a plain subscriber', ({ data }) => void data.subscribe((line) => data.next(line))],
     ['data that nobody reads', () => undefined],
-  ])('S7: a shutdown closes an idle connection at once, with or without draining: %s', async (kind, handler) => {
+  ])('S7: a shutdown closes an idle connection immediately, with or without draining: %s', async (kind, handler) => {
     for (const drain of [true, false]) {
       const { server, address, outcomes, incidents } = await serving(place, handler);
       const peer = await peerAt(place, address);
@@ -150,7 +150,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     }
   });
 
-  it('S7: an unfinished frame is dropped, not delivered as a complete frame', async () => {
+  it('S7: a frame that is unfinished when a shutdown begins is dropped, not delivered as a complete frame', async () => {
     const heard: string[] = [];
     let completed = false;
     const { server, address, outcomes } = await serving(place, ({ data }) => {
@@ -169,7 +169,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S7: a body in progress fails with ERR_FRAME_TRUNCATED', async () => {
+  it('S7: a body that is unfinished when a shutdown begins fails with ERR_FRAME_TRUNCATED', async () => {
     let ending: unknown;
     let size = 0;
     const { server, address, outcomes, incidents } = await serving(place, ({ bytes }) => {
@@ -189,7 +189,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     expect(incidents.values).toEqual([ending]);
   });
 
-  it('S7: a body already received, and the request after it, are still read', async () => {
+  it('S7: a body and a request that were received before the shutdown are still read', async () => {
     const gate = new Gate();
     const { server, address, outcomes } = await serving(place, async ({ bytes, data }) => {
       const head = await firstValueFrom(data);
@@ -210,7 +210,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S7: at the deadline, the connections that are still open are aborted and reported', async () => {
+  it('S7: at the deadline, the connections that are still open are aborted, and `incidents` reports these aborts', async () => {
     const { server, address, outcomes, incidents } = await serving(place, ({ data }) =>
       data.pipe(concatMapPaced(() => NEVER)),
     );
@@ -224,7 +224,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     if (!place.name.endsWith('unix')) expect(how).toBe('ECONNRESET');
   });
 
-  it('S14: a second shutdown can shorten the deadline of the first', async () => {
+  it('S14: a second call of shutdown can shorten the deadline of the first call', async () => {
     const { server, address, outcomes } = await serving(place, () => NEVER);
     const peer = await peerAt(place, address);
     await until(() => server.connections.size === 1);
@@ -237,7 +237,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     await peer.ended;
   });
 
-  it('S7: a second shutdown with drain: false stops waiting for handlers', async () => {
+  it('S7: after a second call of shutdown with drain: false, the shutdown no longer waits for handlers', async () => {
     const { server, address, outcomes } = await serving(place, async () => {
       await new Promise(() => undefined);
     });
@@ -253,7 +253,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('a drain o
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S7: with drain: false, a connection with an unfinished paced send is aborted', async () => {
+  it("S7: a shutdown with drain: false aborts a connection if some values of the handler's iterable are not yet sent", async () => {
     let pulled = 0;
     let returned = false;
     const { server, address, outcomes, incidents } = await serving(place, function* () {

@@ -57,19 +57,19 @@ describe('timers that are due at the same instant', () => {
 });
 
 describe('unknown options', () => {
-  it.each(['idelTimeout', 'backof'])('A7: connect refuses %s instead of ignoring it', (name) => {
+  it.each(['idelTimeout', 'backof'])('A7: connect refuses the unknown option %s', (name) => {
     expect(() => connect('memory:x', { ...memory().options, [name]: 5 })).toThrow(
       expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(name) as string }),
     );
   });
 
-  it.each(['maxBufferd', 'proxy'])('A7: listen refuses %s instead of ignoring it', (name) => {
+  it.each(['maxBufferd', 'proxy'])('A7: listen refuses the unknown option %s', (name) => {
     expect(() => listen('memory:x', { ...memory().options, [name]: 5 })).toThrow(
       expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(name) as string }),
     );
   });
 
-  it('A7: an undefined option counts as omitted', () => {
+  it('A7: an option that is undefined counts as omitted', () => {
     expect(() => listen('memory:x', { ...memory().options, ...{ idelTimeout: undefined } })).not.toThrow();
   });
 

@@ -69,7 +69,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('failing s
     expect(other.data.closed).toBe(false);
   });
 
-  it('F7, C8: if the values of one connection are sent on another, and the first fails, the other fails with ERR_HANDLER', async () => {
+  it('F7, C8: if the values of one connection are sent on a second connection, and the first connection fails, the second connection fails with ERR_HANDLER', async () => {
     const { one, other, incidents } = await two(place);
     one.data.pipe(map((line) => line)).subscribe(other.data);
     one.data.error(boom);
@@ -85,7 +85,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('failing s
     expect(incidents.values).toEqual([closed.error]);
   });
 
-  it('C8: an error on one side of a relay fails the other side with ERR_HANDLER', async () => {
+  it('C8: an error of one connection of a relay fails the other connection with ERR_HANDLER', async () => {
     const { one, other } = await two(place);
     const recording = record(relay(one.data, other.data));
     one.destroy(boom);
@@ -133,7 +133,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('failing s
 describe.each(realPlaces.map((place) => [place.name, place] as const))(
   'the end of a connection to a plain peer on %s',
   (_name, place) => {
-    it('C12: closed reports a failure, even if a subscriber destroys the connection when it is notified of the failure', async () => {
+    it('C12: closed reports a failure, even if a subscriber destroys the connection when the subscriber is notified of the failure', async () => {
       const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
       const recording: unknown[] = [];
       near.data.subscribe({
@@ -148,7 +148,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(recording).toEqual([closed.error]);
     });
 
-    it('C12: closed reports a failure, even if a sender destroys the connection when it is notified of the failure', async () => {
+    it('C12: closed reports a failure, even if a sender destroys the connection when the sender is notified of the failure', async () => {
       const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
       const send = (async () => {
         for (;;) await near.data.send('x'.repeat(60_000));
@@ -164,7 +164,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       });
     });
 
-    it('C23: if the event loop is busy for longer than closeTimeout right after close(), the peer is not cut off', async () => {
+    it('C23: if the event loop is busy for longer than closeTimeout right after close(), the connection still ends cleanly', async () => {
       for (const busy of [105, 112, 160, 350]) {
         const { near, raw } = await acceptedAt<string, string>(place, { codec: lines(), closeTimeout: 100 });
         raw.resume();
@@ -177,7 +177,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       }
     });
 
-    it('C23: if the event loop is busy for longer than the deadline of a shutdown, the peer is not cut off', async () => {
+    it('C23: if the event loop is busy for longer than the deadline of a shutdown, the connection still ends cleanly', async () => {
       const server = listen<string, string>(await place.address(), { codec: lines() });
       const outcomes = record(server.pipe(serve(({ data }) => data)));
       onTestFinished(() => outcomes.subscription.unsubscribe());
@@ -206,7 +206,7 @@ describe('destroy after complete on TCP', () => {
     });
   }
 
-  it('C20: if the peer has not finished, a destroy in a later turn than complete() resets the peer', async () => {
+  it('C20: if the peer has not finished, a destroy in a later turn than complete() resets the connection', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines() });
     near.data.next('all');
     near.data.complete();
@@ -217,7 +217,7 @@ describe('destroy after complete on TCP', () => {
     expect(await write(raw)).toMatch(/ECONNRESET|EPIPE/);
   });
 
-  it('C20: a destroy in the same turn as complete() resets the peer', async () => {
+  it('C20: a destroy in the same turn as complete() resets the connection', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines() });
     near.data.next('all');
     near.data.complete();
@@ -227,7 +227,7 @@ describe('destroy after complete on TCP', () => {
     expect(await how).toMatch(/ECONNRESET|EPIPE/);
   });
 
-  it('C20: a destroy over TLS resets the peer', async () => {
+  it('C20: a destroy over TLS resets the connection', async () => {
     const place = allPlaces.find(({ name }) => name === 'tls') as Place;
     const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
     near.data.next('all');
@@ -239,7 +239,7 @@ describe('destroy after complete on TCP', () => {
     expect(await write(raw)).toMatch(/ECONNRESET|EPIPE/);
   });
 
-  it('C20: a destroy after the peer has finished does not reset the peer', async () => {
+  it('C20: a destroy after the peer has finished does not reset the connection', async () => {
     const { near, raw } = await acceptedAt<string, string>(tcp, { codec: lines(), halfOpen: true });
     const recording = record(near.data);
     raw.end('one\n');

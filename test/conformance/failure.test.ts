@@ -15,7 +15,7 @@ import { usesInternals } from '../support/transport/node/internals/uses-internal
 const codec = lines();
 
 describe.each(places)('failures, over $name', (place) => {
-  it('C8: a local destroy reaches every subscriber as ERR_CLOSED with its reason as cause', async () => {
+  it('C8: a local destroy reaches every subscriber as ERR_CLOSED with the given reason as cause', async () => {
     const { near } = await pairAt(place, { codec });
     const recordings = [record(near.data), record(near.data), record(near.bytes)];
     const reason = new Error('enough');
@@ -41,7 +41,7 @@ describe.each(places)('failures, over $name', (place) => {
     expect('cause' in (otherRecording.endings[0] as SocketError)).toBe(false);
   });
 
-  it('C8: a local destroy is reported at once, even while the Flow is held, and the values that the Flow has not emitted are dropped', async () => {
+  it('C8: a local destroy is reported immediately, even while the Flow is held, and the values that the Flow has not emitted are dropped', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -53,7 +53,7 @@ describe.each(places)('failures, over $name', (place) => {
     expect(recording.values).toEqual([]);
   });
 
-  it('C8: the peer sees a destroy as ECONNRESET, or as a FIN on a unix socket, which has no reset', async () => {
+  it('C8: the peer sees a destroy as ECONNRESET, but on a unix socket, which has no reset, as a FIN', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recording = record(far.data);
     near.destroy();
@@ -73,12 +73,13 @@ describe.each(places)('failures, over $name', (place) => {
     hold.release();
     const end = await recording.end();
     expect(near.stats.bytesWritten).toBeLessThan(16 << 20);
-    // Without Node's internals, a reset that arrives right after data may be reported as the end of the stream.
+    // If the transport does not use Node's internals, Node may report a reset that arrives right after data as the end
+    // of the stream.
     if (place.name !== 'unix' && (usesInternals || end !== 'complete'))
       expect(end).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('C8: a failure while the Flow is held is reported after the values received before it', async () => {
+  it('C8: a failure while the Flow is held is reported after the values received before the failure', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -94,7 +95,7 @@ describe.each(places)('failures, over $name', (place) => {
     expect(recording.endings).toMatchObject([{ code: 'ERR_FRAME_INVALID' }]);
   });
 
-  it('C8: bytes that cannot be decoded cause one error, after the values before them, and the connection ends', async () => {
+  it('C8: bytes that cannot be decoded cause one error, which follows the values before these bytes, and the connection ends', async () => {
     const { near, far } = await pairAt(place, { codec });
     const [lined, bytes, there] = [record(near.data), record(near.bytes), record(far.data)];
     bytes.subscription.unsubscribe();
@@ -126,7 +127,7 @@ describe.each(places)('failures, over $name', (place) => {
 });
 
 describe.each(realPlaces)('failures, against node:net over $name', (place) => {
-  it('C8: a reset by a plain client is reported as one error, after everything received before it', async () => {
+  it('C8: a reset by a plain client is reported as one error, after everything received before the reset', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const hold = near.data.hold();
     const recordings = [record(near.data), record(near.data)];
@@ -165,7 +166,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     else raw.destroy();
     const end = await recording.end();
     if (!usesInternals && end === 'complete') {
-      // Some versions of libuv report the reset as the end, but lose no bytes. Node 26 reports the reset.
+      // Some versions of libuv report the reset as the end of the stream, but lose no bytes. Node 26 reports the reset.
       expect(recording.values).toEqual(['last words', 'unfinished']);
       near.destroy();
       return;
@@ -180,8 +181,8 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     const hold = near.data.hold();
     let size = 0;
     const recording = record(near.data, (chunk) => (size += chunk.length));
-    // One byte over the read-ahead limit stops the reading. Without Node's internals, the 1,000 bytes below are still
-    // read.
+    // Reading stops when one byte more than the read-ahead limit is buffered. If the transport does not use Node's
+    // internals, the 1,000 bytes below are still read.
     raw.write(Buffer.alloc(65_537));
     await until(() => near.stats.bytesRead === 65_537);
     raw.write(Buffer.alloc(1_000));
@@ -209,7 +210,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     expect([early.values, late.values]).toEqual([[], []]);
   });
 
-  it('C8: a plain client sees a destroy as a reset, or as a FIN on a unix socket', async () => {
+  it('C8: a plain client sees a destroy as a reset, but on a unix socket as a FIN', async () => {
     const { near, raw } = await acceptedAt(place);
     raw.write('something, so that it is open');
     await until(() => near.stats.bytesRead > 0);
@@ -239,7 +240,7 @@ describe.each(realPlaces)('failures, against node:net over $name', (place) => {
     await until(() => connections.length === 6);
   });
 
-  it('C10: a reset before the first subscriber is reported by closed, and to later subscribers', async () => {
+  it('C10: a reset that arrives before the first subscriber is reported by `closed`, and to every later subscriber', async () => {
     const { near, raw } = await dialledAt(place, { codec });
     raw.write('last words\n');
     await until(() => near.stats.bytesRead === 11);

@@ -10,7 +10,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(places)('a channel subscribed to a Flow, over $name', (place) => {
-  it("F7: flow.subscribe(channel) sends at the channel's pace, and passes completion on", async () => {
+  it("F7: flow.subscribe(channel) sends at the channel's pace, and completes the channel when the Flow completes", async () => {
     const source = await pairAt(place, { maxBuffered: 1 << 26 });
     const target = await pairAt(place, { maxBuffered: 200_000 });
     const hold = target.far.data.hold();
@@ -39,7 +39,7 @@ describe.each(places)('a channel subscribed to a Flow, over $name', (place) => {
     });
   });
 
-  it('F7: a derived Flow is paced, and the values of a plain Observable are passed to `next`', async () => {
+  it('F7: a derived Flow is paced, and the values of a plain Observable are passed to `next` of the channel', async () => {
     const { near, far } = await pairAt(place, { codec });
     near.data.pipe(map((line) => line.toUpperCase())).subscribe(near.data);
     const received = record(far.data);
@@ -68,7 +68,7 @@ describe.each(places)('a channel subscribed to a Flow, over $name', (place) => {
     expect(received.values).toEqual(['a']);
   });
 
-  it('F7: an echo server in one line returns everything, and ends when its client ends', async () => {
+  it('F7: the echo `data.subscribe(data)` sends back everything, and ends when its peer ends', async () => {
     const { near, far } = await pairAt(place, { codec });
     far.data.subscribe(far.data);
     const received = record(near.data);

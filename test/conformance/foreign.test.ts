@@ -106,7 +106,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on 
       expect(incidents.values).toEqual([closed?.error]);
     });
 
-    it('S6: a shutdown waits for the handler', async () => {
+    it('S6: a shutdown of the server waits for the handler', async () => {
       let begun = false;
       let open: () => void = () => undefined;
       const gate = new Promise<void>((resolve) => (open = resolve));
@@ -142,7 +142,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on 
           }
         },
       ],
-    ])('S6: unsubscribing stops the handlers and closes the connections gracefully: %s', async (_what, handler) => {
+    ])('S6: unsubscribing from serve stops handlers and closes connections gracefully: %s', async (_what, handler) => {
       const { server, outcomes, incidents, peer } = await serving(place, handler, wrap);
       await until(() => server.connections.size === 1);
       const [connection] = server.connections;

@@ -27,7 +27,7 @@ describe.each(places)('frames that cannot be encoded or decoded, over $name', (p
     expect(received.values).toEqual(['before', 'after']);
   });
 
-  it('D5: bytes that an encoder wrote before it threw are not sent', async () => {
+  it('D5: bytes that an encoder wrote before the encoder threw are not sent', async () => {
     const { near, far } = await pairAt(place, { codec: halfway });
     const received = record(far.bytes);
     for (const value of ['a', 'bad', 'b', 'x'.repeat(5_000), 'bad', 'c'.repeat(100)]) {
@@ -65,7 +65,7 @@ describe.each(places)('frames that cannot be encoded or decoded, over $name', (p
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_INVALID' } });
   });
 
-  it("D5: an encoder's error that is not a SocketError becomes ERR_FRAME_INVALID, with the error as cause", async () => {
+  it("D5: an encoder's error that is not a SocketError becomes ERR_FRAME_INVALID, with that error as cause", async () => {
     const cause = new TypeError('a bug in an encoder');
     const { near } = await pairAt(place, { codec: throwing(cause) });
     await expect(near.data.send('x')).rejects.toMatchObject({ code: 'ERR_FRAME_INVALID', cause });
@@ -93,7 +93,7 @@ describe.each(realPlaces)('frames that cannot be encoded or decoded, against nod
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'failed', error: { code } });
   });
 
-  it('D4: a FIN inside a frame is reported as ERR_FRAME_TRUNCATED, after the frames that arrived before it', async () => {
+  it('D4: a FIN inside a frame is reported as ERR_FRAME_TRUNCATED, after the frames that arrived before the FIN', async () => {
     const { near, raw } = await acceptedAt(place, { codec: lengthPrefixed({ bytes: 2 }) });
     const recording = record(near.data);
     raw.end('\0\x02ok\0\x05hal');

@@ -17,7 +17,7 @@ const text = (recording: Recording<Buffer>): string => String(Buffer.concat(reco
 const mixed = 'HELLO\nUPGRADE\n\x03abcrest';
 
 describe.each(places)('framing, over $name', (place) => {
-  it('C13: the handler of a line can unsubscribe, and subscribe with a different framing for the next bytes', async () => {
+  it('C13: a subscriber that gets a line can unsubscribe, and subscribe with a different framing to the next bytes', async () => {
     const { near, far } = await pairAt(place);
     const got: string[] = [];
     const upgrade = (): void => {
@@ -40,7 +40,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(got).toEqual(['line HELLO', 'line UPGRADE', 'frame abc', 'bytes rest']);
   });
 
-  it('C13: of the views that have subscribers, the newest reads; when its subscriber leaves, the previous view continues', async () => {
+  it("C13: of the views that have subscribers, the newest view reads; when the newest view's subscriber leaves, the previous view continues", async () => {
     const { near, far } = await pairAt(place);
     const frames = near.bytes.framed(prefixed);
     let framed: Recording<Buffer> | undefined;
@@ -54,7 +54,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(framed?.values.map(String)).toEqual(['abc']);
   });
 
-  it('A5: if a codec fails to make a decoder, `framed` and `connect` throw at once, and nothing is read or dialled', async () => {
+  it('A5: if a codec fails to make a decoder, `framed` and `connect` throw immediately, and nothing is read or dialled', async () => {
     const { near } = await pairAt(place);
     const broken: Codec<string> = {
       ...lines(),
@@ -97,7 +97,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(await firstValueFrom(near.data)).toBe('three');
   });
 
-  it('C13: async iteration can use one framing after another', async () => {
+  it('C13: nested `for await` loops can use different framings of one stream', async () => {
     const { near, far } = await pairAt(place);
     far.data.next('3\nabc2\nde0\n');
     far.data.complete();
@@ -142,7 +142,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(refusal(() => near.bytes.framed(prefixed).framed(prefixed as never)).code).toBe('ERR_OPTION_INVALID');
   });
 
-  it('C13: every view is notified of the end of the stream, including views made later', async () => {
+  it('C13: every view is notified of the end of the stream, including views that are made after the end', async () => {
     const { near, far } = await pairAt(place);
     const views = [near.bytes, near.data, near.bytes.framed(lines()), near.bytes.framed(prefixed)].map((view) =>
       record<unknown>(view),

@@ -53,7 +53,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     far.data.complete();
   });
 
-  it('C7: the FIN completes the receiving side after everything received has been emitted', async () => {
+  it('C7: the FIN of the peer completes the receiving side after everything received has been emitted', async () => {
     const { near, far } = await pair();
     let size = 0;
     const here = record(near.data, (chunk) => (size += chunk.length));
@@ -63,7 +63,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(size).toBe(large.length);
   });
 
-  it('C7: with halfOpen, the sending side stays open after the FIN until complete()', async () => {
+  it('C7: with halfOpen, the sending side stays open after the FIN of the peer until complete() is called', async () => {
     const { near, far } = await pair({ codec, halfOpen: true });
     const [here, there] = [record(near.data), record(far.data)];
     far.data.complete();
@@ -80,7 +80,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C7: without halfOpen, sent values are flushed after the FIN, then the sending side ends', async () => {
+  it('C7: without halfOpen, sent values are flushed after the FIN of the peer, then the sending side ends', async () => {
     const { near, far } = await pair({ halfOpen: false });
     let size = 0;
     const there = record(far.data, (chunk) => (size += chunk.length));
@@ -94,7 +94,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     for (const { closed } of [near, far]) expect(await firstValueFrom(closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('C7: without halfOpen, the sending side ends when the FIN has arrived and all input has been emitted, so answers still go out', async () => {
+  it('C7: without halfOpen, the sending side ends when the FIN of the peer has arrived and all input has been emitted, so answers still go out', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const there = record(far.data);
     const hold = near.data.hold();
@@ -110,7 +110,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(there.values).toEqual(['A', 'B']);
   });
 
-  it('C7: without halfOpen and without a reader, the sending side ends at the FIN', async () => {
+  it('C7: without halfOpen and without a reader, the sending side ends when the FIN of the peer arrives', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     near.data.next('sent');
     far.data.next('unread');
@@ -122,7 +122,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect(await firstValueFrom(near.data)).toBe('unread');
   });
 
-  it('C7: if the reader of one view leaves after the FIN, the sending side stays open for the reader of the other view', async () => {
+  it('C7: if the reader of one view leaves after the FIN of the peer, the sending side stays open for the reader of the other view', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const hold = near.data.hold();
     const here = record(near.data);
@@ -143,7 +143,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
     expect([here.values, there.values]).toEqual([['question'], ['answer']]);
   });
 
-  it('C7: if the reader leaves after the FIN, but before everything has been read, the sending side ends', async () => {
+  it('C7: if the last reader leaves after the FIN of the peer, but before everything has been read, the sending side ends', async () => {
     const { near, far } = await pair({ codec, halfOpen: false });
     const there = record(far.data);
     const hold = near.data.hold();
@@ -160,7 +160,7 @@ describe.each(ends)('half-close, $name', ({ pair }) => {
 });
 
 describe.each(places)('half-close, over $name', (place) => {
-  it('C7: a server is half-open by default, and a client is not', async () => {
+  it('C7: a connection of a server is half-open by default, and a connection of a client is not', async () => {
     const { near, far } = await pairAt(place);
     const [here, there] = [record(near.data), record(far.data)];
     near.data.complete();
@@ -179,7 +179,7 @@ describe.each(places)('half-close, over $name', (place) => {
 });
 
 describe.each(realPlaces)('half-close, against node:net over $name', (place) => {
-  it('C6: a plain client gets everything and the FIN, and its data is received until its own FIN', async () => {
+  it("C6: a plain client gets everything and the FIN, and the client's data is received until the client's FIN", async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const here = record(near.data);
     near.bytes.next(large);
@@ -209,7 +209,7 @@ describe.each(realPlaces)('half-close, against node:net over $name', (place) => 
     expect(String(await readAll(raw))).toBe('');
   });
 
-  it("C7: after a plain server's FIN, the client flushes everything already sent, then its sending side ends", async () => {
+  it("C7: after a plain server's FIN, the client flushes everything already sent, then ends its own side", async () => {
     const { near, raw } = await dialledAt(place);
     const here = record(near.data);
     near.data.next(large);

@@ -11,7 +11,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(places)('a held Flow, over $name', (place) => {
-  it('F2: nothing is emitted while the Flow is held, and release emits the waiting values before it returns', async () => {
+  it('F2: nothing is emitted while the Flow is held, and `release` emits the waiting values before `release` returns', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -52,7 +52,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a']);
   });
 
-  it('F2: release is idempotent, so one Hold never releases another', async () => {
+  it('F2: release is idempotent, so one Hold never releases another Hold', async () => {
     const { near, far } = await pairAt(place, { codec });
     const first = near.data.hold();
     const second = near.data.hold();
@@ -88,7 +88,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(recording.values).toEqual(['a']);
   });
 
-  it('F2: a Hold can be taken before the first subscription, and unsubscribing does not release it', async () => {
+  it('F2: a Hold can be taken before the first subscription, and unsubscribing does not release the Hold', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const first = record(near.data);
@@ -112,7 +112,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect(await firstValueFrom(near.data)).toBe('a');
   });
 
-  it('F2: completion waits for the release, like the values before it', async () => {
+  it('F2: while the Flow is held, neither the remaining values nor the completion is emitted', async () => {
     const { near, far } = await pairAt(place, { codec });
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -125,7 +125,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     expect([recording.values, recording.endings]).toEqual([['last'], ['complete']]);
   });
 
-  it('F2: a value that is being emitted reaches every subscriber, even if the first subscriber holds the Flow', async () => {
+  it('F2: a value that is being emitted reaches every subscriber, even if the first subscriber holds the Flow in its `next`', async () => {
     const { near, far } = await pairAt(place, { codec });
     let hold: Hold | undefined;
     const first = record(near.data, () => (hold = near.data.hold()));
@@ -141,7 +141,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
     ]);
   });
 
-  it('F3: while the Flow is held, reading stops after 65,536 bytes and the current chunk, and release resumes it', async () => {
+  it('F3: while the Flow is held, reading stops after 65,536 bytes and the current chunk, and `release` resumes reading', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const sent = Buffer.alloc(1 << 24, 'x');
     let size = 0;
@@ -181,7 +181,7 @@ describe.each(places)('a held Flow, over $name', (place) => {
 });
 
 describe.each(realPlaces)('a held Flow, against node:net over $name', (place) => {
-  it('F3: a hold makes a plain client wait, and all its bytes arrive after the release', async () => {
+  it('F3: a Hold makes a plain client wait, and all bytes of the client arrive after the release', async () => {
     const { near, raw } = await acceptedAt(place);
     const hold = near.data.hold();
     let size = 0;

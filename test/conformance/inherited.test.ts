@@ -20,7 +20,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const tsx = import.meta.resolve('tsx');
 const heir = fileURLToPath(new URL('../support/transport/node/unix/listen-on-inherited.ts', import.meta.url));
 
-/** Starts a process that inherits `fd` as its descriptor 3 and listens on it. */
+/** Starts a process that inherits `fd` as its descriptor 3 and listens on that descriptor. */
 function inheriting(fd: number, cwd = root): Program {
   const args = ['--import', tsx, '--conditions=rxjs-sockets-source', heir, 'fd:3'];
   const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe', fd] });
@@ -49,8 +49,8 @@ async function openedAt(where: { port: number; host: string } | { path: string }
     return { fd, close: () => void server.close(), address: { transport: 'tcp', host: '127.0.0.1', port } };
   }
   const close = (): void => {
-    // When the server closes, Node removes the path that it bound. A second link keeps the file, and is then
-    // renamed to that path.
+    // When the server closes, Node removes the path to which the server is bound. A second link keeps the file.
+    // The link is then renamed to that path.
     const kept = `${where.path}.kept`;
     const isFile = !where.path.startsWith('\0');
     if (isFile) linkSync(where.path, kept);
@@ -137,7 +137,7 @@ describe('an inherited unix socket', () => {
     process.chdir(folder);
     const { fd } = await openedAt({ path: name });
     process.chdir(before);
-    // The name '@socket' is ambiguous, because it may also be an abstract name.
+    // The name '@socket' is ambiguous, because it can also mean an abstract name.
     expect(await reportedBy(fd, folder)).toBe(name === 'socket' ? 'unix:socket' : 'fd:3');
     if (name === 'socket') expect(await reportedBy(fd)).toBe('fd:3');
     unlinkSync(join(folder, name));
@@ -145,7 +145,7 @@ describe('an inherited unix socket', () => {
 });
 
 describe('a descriptor that is not a listening socket', () => {
-  it('S3: listening on a closed descriptor fails with EBADF, and subscribing again tries again', async () => {
+  it('S3: listening on a closed descriptor fails with EBADF, and a new subscription tries to listen again', async () => {
     for (const address of [{ fd: 9_999 }, 'fd:9999', { transport: 'fd', fd: 9_999 }] as const) {
       const server = listen(address);
       for (let attempt = 0; attempt < 2; attempt++) {
@@ -186,7 +186,7 @@ describe('a descriptor that is not a listening socket', () => {
   });
 
   it.each([-1, 1.5, NaN, 2 ** 31, '3' as unknown as number, null as unknown as number])(
-    'A5: the descriptor %s is refused with ERR_ADDRESS_INVALID at once',
+    'A5: `listen` throws ERR_ADDRESS_INVALID for the descriptor %s',
     (fd) => {
       expect(refusal(() => listen({ fd }))).toMatchObject({ code: 'ERR_ADDRESS_INVALID' });
     },

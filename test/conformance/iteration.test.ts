@@ -78,7 +78,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(rest.values).toEqual(['d', 'e']);
   });
 
-  it('F5: return() settles pending next() calls as done at once', async () => {
+  it('F5: return() immediately settles pending next() calls as done', async () => {
     const { near, far } = await pairAt(place, { codec });
     const iterator = near.data[Symbol.asyncIterator]();
     const parked = [iterator.next(), iterator.next()];
@@ -88,7 +88,7 @@ describe.each(places)('async iteration, over $name', (place) => {
       { done: true, value: undefined },
     ]);
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
-    // The iterator no longer holds the Flow, and is no longer subscribed to it.
+    // The iterator no longer holds the Flow, and is no longer subscribed to the Flow.
     const recording = record(near.data);
     far.data.next('a');
     await recording.count(1);
@@ -150,7 +150,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(rest.values).toEqual(['b']);
   });
 
-  it('F5: two iterators advance at the pace of the slower iterator, and both get everything', async () => {
+  it('F5: two iterators advance at the pace of the slower iterator, and both iterators get every value', async () => {
     const { near, far } = await pairAt(place, { codec });
     const [one, two] = [near.data[Symbol.asyncIterator](), near.data[Symbol.asyncIterator]()];
     const first = [one.next(), two.next()];
@@ -165,7 +165,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     expect(await early).toEqual({ done: false, value: 'b' });
   });
 
-  it('F5: if an operator emits several values for one line, the loop gets them one at a time, in order', async () => {
+  it('F5: if an operator emits several values for one line, the loop gets these values one at a time, in order', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a b c', 'd', 'e f']) far.data.next(line);
     far.data.complete();
@@ -213,7 +213,7 @@ describe.each(places)('async iteration, over $name', (place) => {
     await iterator.return?.();
   });
 
-  it('F5: a loop over a Flow that has ended is done at once', async () => {
+  it('F5: a loop over a Flow that has ended is done immediately', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recording = record(near.data);
     far.data.complete();
@@ -232,7 +232,7 @@ describe.each(places)('async iteration, over $name', (place) => {
 });
 
 describe.each(realPlaces)('async iteration, against node:net over $name', (place) => {
-  it('F5: a loop reads a plain client line by line to its FIN', async () => {
+  it("F5: a loop gets every line of a plain client, and is done at the client's FIN", async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const sent = Array.from({ length: 10_000 }, (_, index) => `line ${index}`);
     raw.end(sent.join('\n'));

@@ -58,7 +58,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     subscription.unsubscribe();
   });
 
-  it.each([1_048_576, 1_000])('C5: other code runs despite a fast source; maxBuffered: %d', async (maxBuffered) => {
+  it.each([1_048_576, 1_000])('C5: other code runs even if a source is fast; maxBuffered: %d', async (maxBuffered) => {
     const { near } = await scripted({ maxBuffered });
     const most = 3_000_000;
     const source = function* (): Generator<string> {
@@ -126,7 +126,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect([sending.endings, socket.ended]).toEqual([['complete'], true]);
   });
 
-  it('C5: `send` resolves at once if the channel is writable, otherwise when the channel is writable again', async () => {
+  it('C5: `send` resolves immediately if the channel is writable, otherwise when the channel is writable again', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     await near.data.send('x'.repeat(100));
@@ -143,7 +143,7 @@ describe('sendFrom and send, with a scripted kernel', () => {
     expect(settled).toEqual(['first', 'second']);
   });
 
-  it('C5: `send` waits until the channel is writable, even after the kernel has taken its value', async () => {
+  it('C5: `send` waits until the channel is writable, even after the kernel has taken the value of this `send`', async () => {
     const { near, socket } = await scripted({ highWaterMark: 100 });
     socket.eager = false;
     let settled = false;

@@ -39,7 +39,7 @@ function recorded(client: Lines): Recording<string> {
   return recording;
 }
 
-/** Starts a plain server that greets each client. It ends the first `count` connections after the greeting. */
+/** Starts a plain server that greets each client, and ends the first `count` connections after the greeting. */
 async function greeting(
   place: Place,
   count: number,
@@ -66,7 +66,7 @@ interface Greeting {
 }
 
 describe.each(realPlaces)('a reader that subscribes after the end of a connection, on $name', (place) => {
-  it('K8: the reader gets the data of a connection that has ended cleanly, then the end of that connection, and only the next subscription dials', async () => {
+  it('K8: the reader gets the data of a connection that has ended cleanly, then the end of that connection, and only the next subscription of the reader dials', async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     expect(await watched(client).states.end()).toBe('complete');
@@ -79,7 +79,7 @@ describe.each(realPlaces)('a reader that subscribes after the end of a connectio
     expect(sockets).toHaveLength(2);
   });
 
-  it('K8: the reader gets the data of a connection that was reset, then the error', async () => {
+  it('K8: the reader gets the data of a connection that was reset, then the error of that connection', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -110,7 +110,7 @@ describe.each(realPlaces)('a reader that subscribes after the end of a connectio
     expect(sockets).toHaveLength(1);
   });
 
-  it('K8: the reader can take the unread messages one by one, then gets the end, and dials only with its next subscription', async () => {
+  it('K8: the reader can take the unread messages of an ended connection one by one, then gets the end of that connection, and dials only with the next subscription of the reader', async () => {
     const { address, sockets } = await greeting(place, 1, (n) => `a${n}\nb${n}\nc${n}\n`);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -134,7 +134,7 @@ describe.each(realPlaces)('a reader that subscribes after the end of a connectio
     expect(sockets).toHaveLength(1);
   });
 
-  it('F2, K8: the reader gets neither the unread values nor the end before the Hold is released', async () => {
+  it("F2, K8: if the client's `data` is held, the reader gets neither the unread values nor the end before the Hold is released", async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     await watched(client).states.end();
@@ -170,7 +170,7 @@ describe.each(realPlaces)('a reader that subscribes after the end of a connectio
     expect(await recorded(client).count(4)).toEqual(['hello 1', 'hello 2', 'hello 3', 'hello 4']);
   });
 
-  it('K8: with `retry` on the states, the reader gets the error of each connection before the messages of the next', async () => {
+  it('K8: with `retry` on the states, the reader gets the error of each connection before the messages of the next connection', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -212,7 +212,7 @@ describe.each(realPlaces)('a reader that subscribes after the end of a connectio
     expect(sockets).toHaveLength(3);
   });
 
-  it("K8: the reader dials at once if the ended connection's own channels have read everything", async () => {
+  it("K8: the reader dials at once if the ended connection's own channels have emitted everything", async () => {
     const { address, sockets } = await greeting(place, 1);
     const client = clientOf(address);
     const own: string[] = [];
@@ -272,7 +272,7 @@ describe.each(realPlaces)('a reader that subscribes after the end of a connectio
 
   describe.each(['states', 'data'] as const)('with a subscriber to the %s of the client', (what) => {
     it.each(['a callback', 'a microtask', 'a turn', 'the close'] as const)(
-      'K8: after a FIN or a reset, values sent in %s go out on the next connection, and on no other',
+      'K8: values sent in %s after a FIN or a reset go out on the next connection, and on no other connection',
       async (when) => {
         const { address, sockets, received } = await greeting(place, 0);
         for (const how of ['fin', 'reset'] as const) {
@@ -328,7 +328,7 @@ describe.each(realPlaces)('a reader that subscribes after the end of a connectio
     );
   });
 
-  it('K8: a `send` of more than highWaterMark waits for the next connection', async () => {
+  it('K8: after the end of a connection, a `send` of more than highWaterMark does not resolve before the next connection', async () => {
     const { address, received } = await greeting(place, 1);
     const client = clientOf(address, { highWaterMark: 10 });
     await watched(client).states.end();
@@ -338,7 +338,7 @@ describe.each(realPlaces)('a reader that subscribes after the end of a connectio
     const sent = client.data.send('x'.repeat(20)).then(() => (isSent = true));
     await turns();
     expect([isSent, writable.values]).toEqual([false, [true, false]]);
-    // The first reader gets the unread messages of the ended connection.
+    // The first reader gets the unread messages of the ended connection, and does not dial.
     await recorded(client).end();
     expect(isSent).toBe(false);
     recorded(client);

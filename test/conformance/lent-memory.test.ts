@@ -17,7 +17,7 @@ import { acceptedAt } from '../support/connection/connected-pairs.js';
 import { readBytes } from '../support/sockets/read-socket.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
-/** Overwrites the bytes that other sockets have read, by filling the block that all sockets read into. */
+/** Fills the block into which all sockets read, and so overwrites the bytes that other sockets have read. */
 async function disturb(place: Place): Promise<void> {
   const { near, raw } = await acceptedAt(place, { codec: fixedLength(1) });
   let count = 0;
@@ -97,7 +97,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     }
   });
 
-  it('C19: if only the second decoder of a codec returns views of its input, that decoder gets memory that it may keep', async () => {
+  it('C19: if only the second decoder of a codec returns views of its input, the bytes of these views do not change', async () => {
     let made = 0;
     const codec: Codec<any> = {
       decoder: () => (made++ === 0 ? lines().decoder() : new Heads()),
@@ -117,7 +117,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     expect(kept.map(String)).toEqual(['first', 'other']);
   });
 
-  it('F2: lines that wait in the middle of a chunk do not change while other sockets read', async () => {
+  it('F2: lines in a chunk that have not yet been emitted do not change while other sockets read', async () => {
     const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
     const all = numbered(3_000);
     const got: string[] = [];
@@ -130,7 +130,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     expect(got).toEqual(all);
   });
 
-  it('C13: chunks kept from a view that takes over during a delivery do not change', async () => {
+  it('C13: if `bytes` takes over from `data` while a chunk is being delivered, kept chunks of `bytes` do not change', async () => {
     const { near, raw } = await acceptedAt<string, string>(place, { codec: lines() });
     const kept: Buffer[] = [];
     let chunks: Subscription | undefined;
@@ -148,7 +148,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     chunks?.unsubscribe();
   });
 
-  it('C1: a relay to a peer that reads late forwards the bytes unchanged, even if another subscriber keeps them', async () => {
+  it('C1: a relay to a peer that reads late forwards the bytes unchanged, even if another subscriber keeps these bytes', async () => {
     const from = await acceptedAt(place);
     const to = await acceptedAt(place);
     const relaying = relay(from.near.bytes, to.near.bytes).subscribe({ error: () => undefined });
@@ -190,7 +190,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     for (const read of await Promise.all(reads)) expect(read.toString() === text).toBe(true);
   });
 
-  it('D1: large frames that arrive on many connections at once are complete, each in its own memory', async () => {
+  it('D1: large frames that arrive simultaneously on many connections are complete, each in its own memory', async () => {
     const codec = lengthPrefixed();
     const pairs = await Promise.all([1, 2, 3, 4].map(() => acceptedAt<Buffer, Buffer>(place, { codec })));
     const frames = await Promise.all(
@@ -209,7 +209,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     frames.forEach((frame, index) => expect(frame.equals(Buffer.alloc(400_000, index + 1))).toBe(true));
   });
 
-  it('C1: if a subscriber throws during a delivery and the program continues, later data is correct', async () => {
+  it('C1: if a subscriber throws while it gets a value and the program continues, later data is correct', async () => {
     const errors = uncaught();
     const { near, raw } = await acceptedAt<Buffer, Buffer>(place, { codec: fixedLength(1_000) });
     const got: Buffer[] = [];
@@ -233,7 +233,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
     expect(Buffer.concat(got).equals(sent)).toBe(true);
   });
 
-  it('C1: if other code throws right after a delivery and the program continues, later data is correct', async () => {
+  it('C1: if a nextTick callback throws right after a value was emitted and the program continues, later data is correct', async () => {
     const errors = uncaught();
     const { near, raw } = await acceptedAt<Buffer, Buffer>(place, { codec: fixedLength(1_000) });
     const got: Buffer[] = [];
@@ -269,7 +269,7 @@ describe.each(places)('memory shared by all sockets for reading, over $name', (p
   });
 });
 
-it("C19: a user's decoder that wraps one of the library's decoders gets memory that it may keep", async () => {
+it("C19: if a user's decoder wraps a decoder of the library and keeps views of its input, these views do not change", async () => {
   const kept: Buffer[] = [];
   const codec: Codec<string> = {
     decoder() {

@@ -36,7 +36,7 @@ interface Script {
 
 const day = 86_400_000;
 
-/** Runs a server with one client in virtual time. Returns the events of their connection, each with its time. */
+/** Runs a server with one client in virtual time. Returns the events of the connection, each with its time. */
 function run(options: Options, act: (script: Script) => void): string[] {
   const scheduler = new TestScheduler(() => undefined);
   const events: string[] = [];
@@ -80,7 +80,7 @@ function run(options: Options, act: (script: Script) => void): string[] {
 const reading = ({ data }: Connection<string, string>): void => void data.subscribe({ error: () => undefined });
 
 describe('the timers of a connection, in virtual time', () => {
-  it('C12: `idleTimeout` ends a connection on which nothing was received or written for that long', () => {
+  it('C12: `idleTimeout` ends a connection on which nothing was received or written for the duration of `idleTimeout`', () => {
     const events = run({ idleTimeout: 100 }, ({ at, connection, says }) => {
       at(1, () => reading(connection()));
       at(90, () => says('a word'));
@@ -94,7 +94,7 @@ describe('the timers of a connection, in virtual time', () => {
     ]);
   });
 
-  it('C7: `halfOpenTimeout` ends a connection whose peer has finished, if nothing is written for that long', () => {
+  it('C7: `halfOpenTimeout` ends a connection whose peer has finished, if nothing is written for the duration of `halfOpenTimeout`', () => {
     const events = run({ halfOpenTimeout: 100 }, ({ at, connection, finishes }) => {
       at(1, () => reading(connection()));
       at(500, finishes);
@@ -108,7 +108,7 @@ describe('the timers of a connection, in virtual time', () => {
     ]);
   });
 
-  it('C11: `closeTimeout` forces a close', () => {
+  it('C11: after `closeTimeout`, a close is forced', () => {
     const events = run({ closeTimeout: 100 }, ({ at, connection }) => {
       at(50, () => void connection().close());
     });
@@ -118,7 +118,7 @@ describe('the timers of a connection, in virtual time', () => {
   it('C22: `claimTimeout` destroys a connection that has no reader and on which nothing was sent', () => {
     const ends = ['incident ERR_TIMEOUT_CLAIM', 'failed ERR_TIMEOUT_CLAIM', 'client: ECONNRESET'];
     expect(run({ claimTimeout: 100 }, () => undefined)).toEqual(ends.map((what) => `100 ${what}`));
-    // The time counts from the emission of the connection.
+    // The time of `claimTimeout` counts from the emission of the connection.
     const held = run({ claimTimeout: 100 }, ({ at, server }) => {
       const hold = server.hold();
       at(1_000, () => hold.release());
@@ -126,7 +126,7 @@ describe('the timers of a connection, in virtual time', () => {
     expect(held).toEqual(ends.map((what) => `1100 ${what}`));
   });
 
-  it('C22: `claimTimeout` gracefully closes a connection without a reader, once its sending side has ended', () => {
+  it('C22: `claimTimeout` gracefully closes a connection without a reader, if the sending side of this connection has ended', () => {
     const ended = run({ claimTimeout: 100, closeTimeout: 50 }, ({ at, connection, says }) => {
       at(1, () => connection().data.next('all that there is'));
       at(10, () => connection().data.complete());
@@ -179,13 +179,13 @@ describe('the timers of a connection, in virtual time', () => {
       ['1 client: FIN', `${2 * day} finished`],
     ],
     ['claimTimeout', { claimTimeout: 0 }, () => undefined, []],
-  ])('C12: 0 disables %s', (_name, options, act, events) => {
+  ])('C12: the value 0 disables %s', (_name, options, act, events) => {
     expect(run({ claimTimeout: 0, ...options }, act)).toEqual(events);
   });
 });
 
 describe.each(places.map((place) => [place.name, place] as const))('`maxConnections` on %s', (_name, place) => {
-  it('S5: the limit includes connections from an earlier run of the server, and connections that are closing', async () => {
+  it('S5: connections of an earlier subscription to the server, and connections that are closing, count in `maxConnections`', async () => {
     const { server, address, subscription } = await serverAt(place, () => undefined, { maxConnections: 2 });
     const [one, two] = [await peerAt(place, address), await peerAt(place, address)];
     await until(() => server.connections.size === 2);
@@ -245,7 +245,7 @@ describe('limits before a connection is emitted', () => {
     await until(() => server.connections.size === 1);
   });
 
-  it('S17: at most `maxConnections` handshakes run at once, and a further client is dropped and reported in `incidents`', async () => {
+  it('S17: while `maxConnections` clients are sending their PROXY headers, a further client is dropped and reported in `incidents`', async () => {
     const { server, address } = await serverAt(tcp, () => undefined, { proxyProtocol, maxConnections: 2 });
     const incidents = record(server.incidents);
     const clients = [await rawClient(address), await rawClient(address)];
@@ -256,7 +256,7 @@ describe('limits before a connection is emitted', () => {
     await until(() => server.connections.size === 2);
   });
 
-  it('S17: a client whose PROXY header arrives while the server is held waits for the release, even if more than `acceptQueue` clients are waiting', async () => {
+  it('S17: if the PROXY header of a client arrives while the server is held, the client waits for the release, even if more than `acceptQueue` clients are waiting', async () => {
     const server = listen(await tcp.address(), { ...gated(tcp).options, proxyProtocol, acceptQueue: 3 });
     const incidents = record(server.incidents);
     const arrivals = new ReplaySubject<Connection>(Infinity);
@@ -310,7 +310,7 @@ it('S5: with `reusePort` two servers share a port', async (context) => {
     for (const { subscription } of emitted) subscription.unsubscribe();
     for (const connection of [...one.connections, ...other.connections]) connection.destroy();
   });
-  // The kernel may give each of these clients to either server.
+  // For each of these clients, the kernel chooses one of the two servers.
   for (let count = 0; count < 4; count++) await rawClient(address);
   await until(() => one.connections.size + other.connections.size === 4);
 });

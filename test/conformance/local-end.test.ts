@@ -21,7 +21,7 @@ import { record } from '../support/recording/record.js';
 import { watch } from '../support/client/watched-client.js';
 import { until } from '../support/scheduling/event-loop.js';
 
-/** An address of this machine that nothing else in these tests uses, so that its ports are free. */
+/** An address of this machine that nothing else in these tests uses, so that all ports of the address are free. */
 const from = '127.0.0.77';
 const soon = backoff({ initial: 5, max: 20 });
 const secure = allRealPlaces.filter(({ name }) => name === 'tcp' || name === 'tls');
@@ -64,10 +64,10 @@ async function codeOf(address: Address, options: ConnectOptions): Promise<string
   return ((await record(connect(address, options)).end()) as SocketError).code;
 }
 
-describe.each(secure)('a client over $name with a local address of its own', (place) => {
+describe.each(secure)('a client over $name with `localAddress` or `localPort`', (place) => {
   const tls = place.options.tls === undefined ? {} : { tls: { ca: authority, servername: 'localhost' } };
 
-  it('K20: the client dials from `localAddress` and `localPort`, and its connection has them in `local`', async () => {
+  it('K20: the client dials from `localAddress` and `localPort`, and the `local` address of its connection has this host and port', async () => {
     const ends: End[] = [];
     const address = await rawServer(place, (socket) => {
       ends.push({ host: socket.remoteAddress, port: socket.remotePort, family: socket.remoteFamily });
@@ -84,7 +84,7 @@ describe.each(secure)('a client over $name with a local address of its own', (pl
     expect(connected?.connection.local).toMatchObject({ transport: 'tcp', host: from, port: localPort });
   });
 
-  it('K20: the client uses `localPort` without `localAddress`, and `localAddress` without `localPort`', async () => {
+  it('K20: `localPort` works without `localAddress`, and `localAddress` works without `localPort`', async () => {
     const ends: End[] = [];
     const address = await rawServer(place, (socket) => {
       ends.push({ host: socket.remoteAddress, port: socket.remotePort, family: socket.remoteFamily });
@@ -102,8 +102,8 @@ describe.each(secure)('a client over $name with a local address of its own', (pl
   });
 });
 
-describe('a client with a local port that reconnects', () => {
-  it('K20: the client uses its port again at once if the server ends the connection first', async () => {
+describe('a client with `reconnect` and `localPort`', () => {
+  it('K20: if the server ends the connection first, the client uses its port again at once', async () => {
     const { ends, address } = await plainServer('127.0.0.1', (socket) => socket.end('hello\n').resume());
     const localPort = await freePort();
     const client = connect(address, { codec: lines(), localAddress: from, localPort, reconnect: soon });
@@ -265,14 +265,14 @@ describe('a client that dials a name', () => {
     expect(await codeOf({ transport: 'tcp', host: 'four.test', port: 1 }, { localAddress: '::1' })).toBe('ENOTFOUND');
   });
 
-  it('K20: the client reaches localhost over IPv4 if `family` is 4', async () => {
+  it('K20: if `family` is 4, the client dials localhost over IPv4', async () => {
     const { ends, address } = await plainServer('127.0.0.1', (socket) => socket.end().resume());
     const client = connect({ host: 'localhost', port: address.port }, { family: 4 });
     expect(await record(client).end()).toBe('complete');
     expect(ends).toMatchObject([{ family: 'IPv4' }]);
   });
 
-  it('K20: with `family`, the client dials an IP address of that family without a lookup', async () => {
+  it('K20: with `family`, the client dials an IP address of that family and looks up no name', async () => {
     const { ends, address } = await plainServer('::1', (socket) => socket.end().resume());
     expect(await record(connect(address, { family: 6, localAddress: '::1' })).end()).toBe('complete');
     expect(ends).toMatchObject([{ host: '::1', family: 'IPv6' }]);

@@ -10,7 +10,7 @@ import { record } from '../support/recording/record.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
 describe.each(realPlaces)('opening a client on $name', (place) => {
-  it('K19: `open` returns the first connection, and keeps the client subscribed until that connection ends', async () => {
+  it('K19: `open` resolves with the first connection, and keeps the client subscribed until that connection ends', async () => {
     const sockets: net.Socket[] = [];
     const address = await rawServer(place, (socket) => {
       sockets.push(socket);
@@ -80,7 +80,7 @@ describe.each(realPlaces)('opening a client on $name', (place) => {
     await expect(aborted).rejects.toMatchObject({ code: 'ERR_CLOSED', cause: { message: 'too late' } });
   });
 
-  it('K19: a failure of the connection after `open` causes no unhandled rejection', async () => {
+  it('K19: if the connection is destroyed after `open` has resolved, no unhandled rejection follows', async () => {
     const address = await rawServer(place, (socket) => socket.resume());
     const connection = await connect(address).open();
     const closed = record(connection.closed);

@@ -56,7 +56,7 @@ const ways: readonly (readonly [
 
 describe.each(whats)('a connection that was %s over %s, whose peer never reads', (_role, _name, place, make) => {
   it.each(ways)(
-    "C4: with overflow 'drop', values queued by %s stay within maxBuffered plus one value, and dropped values are counted",
+    "C4: with overflow 'drop', the bytes queued by %s stay within maxBuffered plus one value, and the dropped values are counted",
     async (_way, sender) => {
       const { near, raw } = await make(place, { overflow: 'drop', maxBuffered: 200_000 });
       raw.pause();
@@ -119,7 +119,7 @@ describe.each(whats)('a connection that was %s over %s, whose peer never reads',
     }
   });
 
-  it('C4: `send` rejects with ERR_OVERFLOW for the value that overflows, and for earlier values not yet written', async () => {
+  it('C4: `send` rejects with ERR_OVERFLOW for the value that overflows, and for earlier values that are not yet written', async () => {
     const { near, raw } = await make(place, { maxBuffered: 200_000 });
     raw.pause();
     const codes: string[] = [];
@@ -137,7 +137,7 @@ describe.each(whats)('a connection that was %s over %s, whose peer never reads',
     expect(codes.indexOf('ERR_OVERFLOW')).toBeGreaterThan(codes.lastIndexOf('sent'));
   });
 
-  it('C4: paced sending waits at highWaterMark, far below maxBuffered', async () => {
+  it('C4: `sendFrom` pulls no further value while highWaterMark, far below maxBuffered, is reached', async () => {
     const { near, raw } = await make(place, { maxBuffered: 500_000, highWaterMark: 100_000 });
     raw.pause();
     let pulled = 0;
@@ -176,7 +176,7 @@ describe.each(places)('a server over %s with a slow peer', (_name, place) => {
       slow.near.data.next(line);
       for (const { near } of others) near.data.next(line);
       most = Math.max(most, slow.near.data.bufferedBytes);
-      // Each of the other peers gets the line within a bounded number of turns.
+      // Each of the other peers gets the line after a bounded number of turns.
       let looks = 0;
       while (!counts.every((count) => count === round * 10_000)) {
         await turns(1);
@@ -199,7 +199,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     return { client, states };
   }
 
-  it("K4: with overflow 'drop', values beyond maxBuffered are dropped and counted, and `send` rejects", async () => {
+  it("K4: with overflow 'drop', values beyond maxBuffered are dropped and counted, and a `send` of such a value rejects", async () => {
     const { client } = await waiting({ overflow: 'drop', maxBuffered: 100 });
     client.data.next(Buffer.alloc(60));
     client.data.next(Buffer.alloc(60));
@@ -237,7 +237,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
     expect(states.endings).toMatchObject([{ code: 'ERR_CLOSED' }]);
   });
 
-  it('K4: `sendFrom` pulls its source only up to highWaterMark', async () => {
+  it('K4: `sendFrom` pulls values from its source only until highWaterMark is reached', async () => {
     const { client } = await waiting({ maxBuffered: 10_000, highWaterMark: 1_000 });
     let pulled = 0;
     const source = (function* () {
@@ -251,7 +251,7 @@ describe.each(places)('a client over %s that is not connected', (_name, place) =
   });
 });
 
-it('C4: with any mixture of senders, bufferedBytes stays within maxBuffered plus one value, whether the client is connected or not', async () => {
+it('C4: whatever mixture of ways the program uses to send, bufferedBytes stays within maxBuffered plus one value, whether the client is connected or not', async () => {
   type Act = readonly ['next' | 'send' | 'publish' | 'framed', number] | 'turn' | 'read' | 'cut';
   const act: fc.Arbitrary<Act> = fc.oneof(
     {
@@ -301,7 +301,7 @@ it('C4: with any mixture of senders, bufferedBytes stays within maxBuffered plus
   );
 });
 
-it('C5: a plain Observable that is too fast causes an overflow, and `sendFrom` fails with ERR_OVERFLOW', async () => {
+it('C5: if `sendFrom` sends a plain Observable that is faster than the peer, `sendFrom` fails with ERR_OVERFLOW', async () => {
   const { near, raw } = await acceptedAt(realPlaces[0]!, { maxBuffered: 100_000 });
   raw.pause();
   const source = new Observable<Buffer>((subscriber) => {

@@ -115,7 +115,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
         const error = await recording.end();
         expect(['ERR_CLOSED', 'ERR_TIMEOUT_CLOSE', 'ECONNRESET', 'EPIPE']).toContain((error as { code: string }).code);
       }
-      // Before a reset or a close takes effect, the kernel may still take the value.
+      // Until a reset or a close takes effect, it is possible that the kernel still takes the value.
       if (!['a reset', 'its close'].includes(how)) expect(await sent).not.toBe('sent');
       await sent;
       expect(stopped).toBe(true);
@@ -131,7 +131,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
       else await lastValueFrom(near.closed);
       client.data.next('client');
       if (!reconnects) {
-        // `data` may first report the end of the first connection (K8).
+        // It is possible that `data` first reports the end of the first connection (K8).
         const next = record(client.data.pipe(retry(1), repeat(2)));
         onTestFinished(() => {
           next.subscription.unsubscribe();
@@ -144,7 +144,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     });
   });
 
-  it('C5: when a connection ends, an async source that is still pending is stopped, and sends nothing on the next connection', async () => {
+  it('C5: when a connection ends during a `sendFrom` on it, a source with a pending `next()` is stopped, and the value of that `next()` does not go out on the next connection', async () => {
     const server = await far(place);
     const { client, connections } = dial(server.address, { reconnect: { delay: 1 } });
     await until(() => connections.length === 1);
@@ -172,7 +172,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     expect(returned).toBe(1);
   });
 
-  it("C5: `complete` of a connection's own channel ends only that connection, after everything that the client has sent so far", async () => {
+  it("C5: `complete` of a connection's own channel ends only that connection, after everything sent so far on the client and on the connection", async () => {
     const server = await far(place);
     const { client, connections } = dial(server.address, { reconnect: { delay: 1 } });
     await until(() => connections.length === 1);
@@ -201,7 +201,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
         const subscription = client.subscribe((state) => {
           if (state.status !== 'connected') return;
           const { connection } = state;
-          // The last connection is not marked, because this callback still refers to it.
+          // The last connection is not checked for references, because this callback still refers to that connection.
           if (count < 19) {
             mark<object>(connection);
             mark<object>(connection.data);
@@ -221,7 +221,7 @@ describe.each(realPlaces)("a connection's own channels on $name", (place) => {
     });
   });
 
-  it('B1, C5, K4, K12: in every interleaving of sends and ends, values arrive in order and at most once, and a value for one connection arrives on no other connection', async () => {
+  it('B1, C5, K4, K12: in every interleaving of sends and ends, values arrive in order and at most once, and a value sent on the own channel of a connection arrives on no other connection', async () => {
     const action = fc.constantFrom(
       'client',
       'own',
@@ -282,7 +282,7 @@ async function interleave(place: Place, actions: readonly string[], slow: number
     else if (action === 'complete') near.data.complete();
     else near.destroy();
   }
-  // The last value goes out on a connection that the server reads.
+  // The test sends the last value on a connection from which the server reads.
   await until(() => {
     for (const socket of server.sockets.slice(0, slow)) socket.destroy();
     return connections.length > slow && connections.at(-1)?.data.closed === false;
@@ -297,7 +297,7 @@ async function interleave(place: Place, actions: readonly string[], slow: number
     for (const line of text.split('\n').slice(0, -1)) {
       expect(line).toMatch(/^(client|feed\d+|own\d+) \d+ (x*|b|last)$/);
       const [prefix = '', count] = line.split(' ');
-      // The numbers of each source must increase across the connections. Then no value has arrived twice.
+      // If the numbers of each source increase across the connections, no value has arrived twice.
       expect(Number(count)).toBeGreaterThan(lastOf.get(prefix) ?? -1);
       lastOf.set(prefix, Number(count));
       if (prefix.startsWith('own')) expect(prefix).toBe(`own${at + 1}`);

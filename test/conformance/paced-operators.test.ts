@@ -101,7 +101,7 @@ describe.each(places)('paced operators, over $name', (place) => {
     expect(recording.values).toEqual(['a', 'b']);
   });
 
-  it('F6: a paced operator can follow an operator that does not use lift', async () => {
+  it('F6: in a `pipe`, a paced operator can follow an operator that does not use `lift`', async () => {
     const { near, far } = await pairAt(place, { codec });
     const derived = near.data.pipe(
       shout,
@@ -118,7 +118,7 @@ describe.each(places)('paced operators, over $name', (place) => {
 });
 
 describe.each(realPlaces)('paced operators, against node:net over $name', (place) => {
-  it('F6: each request is answered before the next request is read', async () => {
+  it('F6: with concatMapPaced, each request is answered before the next request is read', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const order: string[] = [];
     near.data

@@ -7,7 +7,7 @@ import { rawClient } from '../support/sockets/plain-sockets.js';
 import { countWrites } from '../support/transport/count-writes.js';
 
 describe.each(places)('a paced sender over $name', (place) => {
-  it('C5: a paced sender never causes an overflow, however small maxBuffered is, and however large its values are', async () => {
+  it('C5: `sendFrom` never causes an overflow, however small maxBuffered is, and however large the sent values are', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 10_000 });
     const values = Array.from({ length: 400 }, (_, i) => Buffer.alloc(7_000 + ((i * 7_919) % 20_000)));
     const size = values.reduce((sum, value) => sum + value.length, 0);
@@ -33,7 +33,7 @@ describe.each(places)('a paced sender over $name', (place) => {
     expect(most).toBeLessThanOrEqual(10_000 + 27_000);
   });
 
-  it('C7: an echo completes when the peer finishes, even without halfOpen', async () => {
+  it('C7: even without halfOpen, an echo completes after the peer has ended its side, and the peer gets the whole echo', async () => {
     for (const send of [true, false]) {
       const { near, far } = await pairAt(place, { halfOpen: false });
       const echo = send
@@ -75,7 +75,7 @@ describe.each(realPlaces)('a slow plain peer over $name', (place) => {
     return { connection, readUntil };
   }
 
-  it('C5: the channel becomes writable again while the peer is still reading one large write', async () => {
+  it('C5: the channel becomes writable again before the peer has read all bytes of one large write', async () => {
     const { connection, readUntil } = await slowPeer({ highWaterMark: MiB, maxBuffered: 64 * MiB });
     const seen: boolean[] = [];
     connection.data.writable.subscribe({ next: (writable) => seen.push(writable) });
@@ -87,7 +87,7 @@ describe.each(realPlaces)('a slow plain peer over $name', (place) => {
     connection.destroy();
   });
 
-  it('C5: `send` waits until the channel is writable, even if the kernel has taken its value', async () => {
+  it('C5: `send` resolves only when the channel is writable, even if the kernel has already taken the sent value', async () => {
     const { connection, readUntil } = await slowPeer({ maxBuffered: 64 * MiB });
     let buffered = -1;
     const first = connection.data.send(Buffer.alloc(16 * MiB)).then(() => {
@@ -104,7 +104,7 @@ describe.each(realPlaces)('a slow plain peer over $name', (place) => {
     connection.destroy();
   });
 
-  it('C3: values sent in a callback, and in promises and nextTick calls that it starts, go out in one write', async () => {
+  it('C3: if a timer callback sends a value, and starts microtasks and nextTick callbacks that send values, all these values go out in one write', async () => {
     const { connection } = await slowPeer({});
     const writes = countWrites();
     await new Promise<void>((resolve) => {

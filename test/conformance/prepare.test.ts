@@ -68,7 +68,7 @@ function clientOf(
 const forms: [string, Prepare][] = [
   ['nothing', ({ data }) => data.next('LOGIN')],
   ['the promise of a `send`', ({ data }) => data.send('LOGIN')],
-  ['a `sendFrom`', ({ data }) => data.sendFrom(['LOGIN'])],
+  ['the Observable of a `sendFrom`', ({ data }) => data.sendFrom(['LOGIN'])],
   ['a delayed Observable', ({ data }) => defer(() => data.send('LOGIN')).pipe(concatMap(() => timer(1)))],
   [
     'an async function',
@@ -79,7 +79,7 @@ const forms: [string, Prepare][] = [
 ];
 
 describe.each(allRealPlaces)('a client that prepares its connections on $name', (place) => {
-  it.each(forms)('K18: if `prepare` returns %s, its values go out first on each connection', async (_, prepare) => {
+  it.each(forms)('K18: if `prepare` returns %s, LOGIN goes out first on each connection', async (_, prepare) => {
     const { address, sockets, received } = await login(place);
     const { client, states } = clientOf(place, address, prepare, { reconnect: { delay: 1 } });
     client.data.next('first');
@@ -99,7 +99,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect(data.values).toEqual(['OK 1', 'news 1', 'OK 2', 'news 2']);
   });
 
-  it('K18: `prepare` can read an answer, and the bytes that it leaves go to `data`', async () => {
+  it("K18: `prepare` can read an answer, and the bytes that `prepare` does not read go to the client's `data`", async () => {
     const { address, received, sockets } = await login(place);
     const answers: string[] = [];
     const { client, states, statuses } = clientOf(place, address, async ({ data }) => {
@@ -117,7 +117,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect([answers, statuses, sockets.length]).toEqual([['OK 1'], ['connecting', 'connected'], 1]);
   });
 
-  it('K18: until `prepare` has finished, the state is `connecting` and nothing is emitted', async () => {
+  it('K18: until `prepare` has finished, the state is `connecting` and `data` emits nothing', async () => {
     const { address, received } = await login(place);
     const { client, states, statuses } = clientOf(place, address, ({ data }) => {
       data.next('LOGIN');
@@ -144,7 +144,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     ],
     ['rejects', () => Promise.reject(new Error('no password'))],
     [
-      'fails in a later turn',
+      'returns an Observable that fails in a later turn',
       () =>
         timer(1).pipe(
           concatMap(() => {
@@ -163,7 +163,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     await until(() => sockets.every((socket) => socket.destroyed));
   });
 
-  it('K18: if `prepare` fails, `reconnect` applies', async () => {
+  it('K18: if `prepare` fails, the client dials again, as `reconnect` says', async () => {
     const { address, received } = await login(place);
     let attempts = 0;
     const prepare: Prepare = ({ data }) => {
@@ -204,7 +204,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     },
   );
 
-  it('K18: if `prepare` reads to the end of the stream, it completes when the peer ends its side', async () => {
+  it('K18: if the Observable that `prepare` returns reads to the end of the stream, the client becomes `connected` when the peer ends its side', async () => {
     const address = await rawServer(place, (socket) => socket.end('sorry\n'));
     const { states, statuses } = clientOf(place, address, ({ data }) => data.pipe(ignoreElements()), {
       halfOpen: true,
@@ -214,7 +214,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     watching.subscription.unsubscribe();
   });
 
-  it('K18: unsubscribing during `prepare` closes the connection', async () => {
+  it('K18: unsubscribing from the client during `prepare` closes the connection', async () => {
     const { address, sockets } = await login(place);
     let subscribed = 0;
     const prepare: Prepare = () => {
@@ -229,7 +229,7 @@ describe.each(allRealPlaces)('a client that prepares its connections on $name', 
     expect(statuses).toEqual(['connecting']);
   });
 
-  it('K18: the state `connected` has the connection that `prepare` got, and the channels of that connection continue', async () => {
+  it('K18: the state `connected` has the connection that `prepare` got, and the channels of that connection still work', async () => {
     const { address, received } = await login(place);
     let prepared: Connection<string, string> | undefined;
     const { client, states } = clientOf(place, address, async (connection) => {

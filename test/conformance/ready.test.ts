@@ -88,7 +88,7 @@ describe('idle and receive timeouts, in virtual time', () => {
   it.each([
     ['idleTimeout', 'ERR_TIMEOUT_IDLE'],
     ['receiveTimeout', 'ERR_TIMEOUT_RECEIVE'],
-  ])('C27: %s does not count while the connection is held', (option, code) => {
+  ])('C27: %s does not run while the connection is held', (option, code) => {
     const events = run({ [option]: 100 }, (at, near) => {
       let held: { release(): void } | undefined;
       at(1, () => near().data.subscribe({ error: () => undefined }));
@@ -98,7 +98,7 @@ describe('idle and receive timeouts, in virtual time', () => {
     expect(events).toEqual([`830 ${code}`]);
   });
 
-  it('C27: receiveTimeout stops when the peer finishes', () => {
+  it('C27: receiveTimeout does not run after the peer has ended its side', () => {
     const events = run({ receiveTimeout: 100 }, (at, near, far) => {
       at(1, () => near().data.subscribe({ error: () => undefined }));
       at(50, () => far().data.complete());
@@ -138,7 +138,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('C27: while a loop handles one request after another, neither timeout ends its connection', async () => {
+    it('C27: while the loop of a handler handles one request after another, neither timeout ends the connection of that handler', async () => {
       const { raw, outcomes } = await serving(
         async function* ({ data }) {
           for await (const question of data) {
@@ -153,7 +153,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
     });
 
-    it('C27: while a function still works on the one request that it has taken, neither timeout ends its connection', async () => {
+    it('C27: while a handler works on the only request that it reads, neither timeout ends the connection of that handler', async () => {
       const { raw, outcomes } = await serving(
         async ({ data }) => {
           const question = await firstValueFrom(data);
@@ -238,7 +238,7 @@ describe('ignored values', () => {
 });
 
 describe('logging and disposal', () => {
-  it('C28: a `Closed` value contains its connection, even in the output of serve, and can be logged as JSON', async () => {
+  it('C28: a `Closed` value, from `closed` or from serve, contains its connection, and can be logged as JSON', async () => {
     const server = listen<string, string>({ port: 0 }, { codec: lines() });
     let arrived: Connection<string, string> | undefined;
     const outcomes = record(
@@ -260,7 +260,7 @@ describe('logging and disposal', () => {
     await server.shutdown();
   });
 
-  it('C29: when the signal of a server is aborted, the server drains and shuts down', async () => {
+  it('C29: when the signal of a server is aborted, the server waits for its handlers and shuts down', async () => {
     const controller = new AbortController();
     const server = listen<string, string>({ port: 0 }, { codec: lines(), signal: controller.signal });
     let begun = false;
@@ -284,13 +284,13 @@ describe('logging and disposal', () => {
     expect(outcomes.values).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('C29: listen throws ERR_CLOSED if its signal is already aborted, with the reason as cause', () => {
+  it('C29: if the signal is already aborted, listen throws ERR_CLOSED with the reason of the signal as cause', () => {
     const reason = new Error('too late');
     const error: SocketError = refusal(() => listen({ port: 0 }, { signal: AbortSignal.abort(reason) }));
     expect(error).toMatchObject({ code: 'ERR_CLOSED', cause: reason });
   });
 
-  it('C29: `await using` shuts a server down, and closes a connection, at the end of the block', async () => {
+  it('C29: at the end of its block, `await using` shuts down a server, or closes a connection', async () => {
     let server: Server<string, string> | undefined;
     {
       await using here = listen<string, string>({ port: 0 }, { codec: lines() });

@@ -75,7 +75,7 @@ function watched(place: Place, address: Parameters<typeof connect>[0], options: 
 }
 
 describe.each(places)('a client with reconnect over $name', (place) => {
-  it('K4: the client keeps one channel across connections, and values queued while disconnected go out on the new connection, in order', async () => {
+  it('K4: the client keeps one channel across connections, and values queued while the client is disconnected go out on the next connection, in order', async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, count } = watched(place, first.address);
     client.data.next('a');
@@ -89,7 +89,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(received).toEqual(['first a', 'second b', 'second c']);
   });
 
-  it('K2: the client emits the states of the attempts in order, and each failure with its error', async () => {
+  it('K2: the client emits the states of the attempts in order, and the state after each failure has the error of that failure', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { states, until, count } = watched(place, first.address);
@@ -161,7 +161,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     ).toEqual(['1 2', '1 2', '1 2']);
   });
 
-  it('K4: the client ends with ERR_OVERFLOW if more than maxBuffered is queued while disconnected', async () => {
+  it('K4: the client ends with ERR_OVERFLOW if more than maxBuffered is queued while the client is disconnected', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { client, until, count, ended } = watched(place, first.address, { maxBuffered: 100 });
@@ -172,7 +172,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(ended()).toMatchObject({ code: 'ERR_OVERFLOW' });
   });
 
-  it("K4: whileDisconnected 'drop' drops values sent between connections, and counts them", async () => {
+  it("K4: with whileDisconnected 'drop', values sent between two connections are dropped and counted", async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, count } = watched(place, first.address, { whileDisconnected: 'drop' });
     client.data.next('before it was open');
@@ -192,7 +192,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(received).toEqual(['first before it was open', 'second after']);
   });
 
-  it("K4: whileDisconnected 'error' ends the client when a value is sent between connections", async () => {
+  it("K4: with whileDisconnected 'error', sending a value between two connections ends the client", async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, until, count, ended } = watched(place, first.address, { whileDisconnected: 'error' });
     await until(() => count('connected') === 1);
@@ -203,7 +203,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(ended()).toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('K7: if you unsubscribe while the client waits for its next attempt, no attempt follows, and pending sends reject', async () => {
+  it('K7: if you unsubscribe from a client that waits for its next attempt, no attempt follows, and pending calls of `send` reject', async () => {
     const first = await serving(place, await place.address(), 'first');
     first.stop();
     const { client, states, subscription, until, count } = watched(place, first.address);
@@ -240,7 +240,7 @@ describe.each(places)('a client with reconnect over $name', (place) => {
     expect(received).toEqual(['first a', 'first b', 'second c']);
   });
 
-  it('C6: the client does not dial again after complete()', async () => {
+  it('C6: after `complete()` of its `data`, the client does not dial again', async () => {
     const first = await serving(place, await place.address(), 'first');
     const { client, received, until, ended } = watched(place, first.address);
     client.data.next('a');
@@ -265,7 +265,7 @@ describe.each(realPlaces)('a client with reconnect over $name, against a plain s
       socket.on('data', (chunk: Buffer) => {
         chunks.push(chunk);
         if (seen.length > 1) return;
-        // A complete frame, then half of a second frame.
+        // These bytes are a complete frame and the beginning of a second frame.
         socket.write(Buffer.from([0, 0, 0, 1, 65, 0, 0, 0, 9, 66]), () => socket.end());
       });
       if (seen.length > 1) socket.write(Buffer.from([0, 0, 0, 1, 67]));

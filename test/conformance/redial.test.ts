@@ -66,7 +66,7 @@ function endingServer(
 const steady = { initial: 100, factor: 2, jitter: 0 };
 
 describe('a client with reconnect, in virtual time', () => {
-  it('K2: `waiting` carries the delay and the number of the attempt that ended', () => {
+  it('K2: the state `waiting` has the delay, and the number of the attempt that ended', () => {
     virtually((scheduler) => {
       const events = story(to('nobody').dial(backoff({ ...steady, max: 400 })), scheduler, 1_200);
       scheduler.flush();
@@ -90,7 +90,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K2: a subscriber gets every state, even if an earlier subscriber ends the client within its callback', () => {
+  it('K2: a subscriber gets every state, even if the callback of an earlier subscriber ends the client', () => {
     virtually((scheduler) => {
       const client = to('nobody').dial(backoff(steady));
       client.subscribe({
@@ -150,9 +150,9 @@ describe('a client with reconnect, in virtual time', () => {
   });
 
   it.each([
-    ['ends cleanly', true],
+    ['cleanly ends', true],
     ['resets', false],
-  ])('K5: a server that accepts and %s at once is not hammered', (_how, clean) => {
+  ])('K5: with `backoff()`, the client rarely dials a server that %s each connection at once', (_how, clean) => {
     virtually((scheduler) => {
       const { dial, transport } = to('ending');
       const serving = endingServer(transport, 'ending', () => 0, clean);
@@ -166,7 +166,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K5: `retry(backoff())` on the states or the data does not hammer a server that destroys each connection at once', () => {
+  it('K5: with `retry(backoff())` on the states or on `data`, the client rarely dials a server that destroys each connection at once', () => {
     virtually((scheduler) => {
       const { dial, transport } = to('ending');
       let accepted = 0;
@@ -188,7 +188,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K3: `retry(backoff())` dials again after failures, with growing delays, up to `attempts` times', () => {
+  it('K3: with `retry(backoff())`, the client dials again after failures, with growing delays, up to `attempts` times', () => {
     virtually((scheduler) => {
       const events = story(
         to('nobody')
@@ -212,7 +212,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K5: `retry(backoff())` restarts its count after a stable connection', () => {
+  it('K5: `retry(backoff())` restarts its count of attempts after a stable connection', () => {
     virtually((scheduler) => {
       const { dial, transport } = to('ending');
       const up = [0, 0, 5_000, 4_999];
@@ -230,7 +230,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K11: one policy serves several clients and pipelines at once, with a separate count for each', () => {
+  it('K11: several clients and several `retry` operators can share one policy, and each of them counts its own attempts', () => {
     virtually((scheduler) => {
       const policy = backoff({ ...steady, attempts: 3 });
       const one = to('nobody').dial();
@@ -256,7 +256,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K5: a copy of a policy with a different `count` stops after that many redials', () => {
+  it('K5: with a copy of a policy that has a different `count`, the client stops after `count` redials', () => {
     virtually((scheduler) => {
       const policy = { ...backoff(steady), count: 2 };
       const events = [
@@ -275,7 +275,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K3: `repeat` dials again after clean ends', () => {
+  it('K3: with `repeat`, the client dials again after clean ends', () => {
     virtually((scheduler) => {
       const { dial, transport } = to('ending');
       const serving = endingServer(transport, 'ending', () => 10);
@@ -297,7 +297,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K5: `attempts: 0` dials once', () => {
+  it('K5: with `attempts: 0`, the client dials once', () => {
     virtually((scheduler) => {
       const events = story(to('nobody').dial(backoff({ attempts: 0 })), scheduler, 9_999);
       scheduler.flush();
@@ -338,16 +338,16 @@ describe('a client with reconnect, in virtual time', () => {
       [...first('w1 NaN'), '30: c2', '30: d2 ECONNREFUSED', '30: ! ECONNREFUSED'],
     ],
     [
-      '`delay` that emits at once',
+      '`delay` whose Observable emits at once',
       { count: 1, delay: () => of('now') },
       [...first('w1 NaN'), '0: c2', '0: d2 ECONNREFUSED', '0: ! ECONNREFUSED'],
     ],
     [
-      '`delay` that fails at once with the error that it got',
+      '`delay` whose Observable fails at once with the error that `delay` got',
       { delay: (error) => throwError(() => error as Error) },
       ['0: c1', '0: d1 ECONNREFUSED', '0: ! ECONNREFUSED'],
     ],
-    ['`delay` that completes at once', { delay: () => EMPTY }, ['0: c1', '0: d1 ECONNREFUSED', '0: |']],
+    ['`delay` whose Observable completes at once', { delay: () => EMPTY }, ['0: c1', '0: d1 ECONNREFUSED', '0: |']],
     [
       '`delay` that throws',
       {
@@ -357,8 +357,8 @@ describe('a client with reconnect, in virtual time', () => {
       },
       ['0: c1', '0: d1 ECONNREFUSED', '0: ! EIO'],
     ],
-    ['`delay` that never emits', { delay: () => NEVER }, first('w1 NaN')],
-    ['`delay` that is not an Observable', { delay: () => 5 as never }, ['0: c1', '0: d1 ECONNREFUSED', '0: ! EIO']],
+    ['`delay` whose Observable never emits', { delay: () => NEVER }, first('w1 NaN')],
+    ['`delay` that returns no Observable', { delay: () => 5 as never }, ['0: c1', '0: d1 ECONNREFUSED', '0: ! EIO']],
     ['`delay` that completes later', { delay: () => timer(20).pipe(ignoreElements()) }, [...first('w1 NaN'), '20: |']],
   ])('K11: `reconnect` accepts any RetryConfig: %s', (_what, config, expected) => {
     virtually((scheduler) => {
@@ -368,7 +368,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K11: a RetryConfig without a delay waits as `backoff()` does, so that no server is hammered', () => {
+  it('K11: with a RetryConfig without `delay`, the client waits as long as with `backoff()`', () => {
     virtually((scheduler) => {
       const events = story(to('nobody').dial({ count: 2 }), scheduler, 1_000);
       scheduler.flush();
@@ -381,7 +381,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K10: if a policy fails while the client waits, the client ends with the error of the policy if it is a SocketError, otherwise with EIO', () => {
+  it('K10: if a policy fails while the client waits, the client ends with the error of the policy if this error is a SocketError, otherwise with EIO', () => {
     virtually((scheduler) => {
       const fails = story(
         to('nobody').dial({
@@ -411,7 +411,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K11: the delay function gets the error and the number of attempts so far', () => {
+  it('K11: the function `delay` gets the error and the number of redials', () => {
     virtually((scheduler) => {
       const given: string[] = [];
       const config: RetryConfig = {
@@ -427,7 +427,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K11: with `resetOnSuccess`, every connection restarts the count', () => {
+  it('K11: with `resetOnSuccess`, every connection restarts the count of attempts', () => {
     virtually((scheduler) => {
       const { dial, transport } = to('ending');
       const serving = endingServer(transport, 'ending', () => 10);
@@ -440,7 +440,7 @@ describe('a client with reconnect, in virtual time', () => {
     });
   });
 
-  it('K13: `whileDisconnected` applies after the first failure, and earlier values are queued', () => {
+  it('K13: `whileDisconnected` applies to values sent after the first failure, but earlier values are queued', () => {
     virtually((scheduler) => {
       const transport = memoryTransport();
       const options = { transport, reconnect: { delay: 50 }, claimTimeout: 0 } as const;

@@ -37,7 +37,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(received.values).toEqual([...'123456789', 'x', 'y', 'a', 'b']);
   });
 
-  it('C5: each subscription to the output of sendFrom subscribes to the source again and sends its values', async () => {
+  it('C5: each subscription to the output of sendFrom subscribes to the source again and sends the values of the source', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received = record(far.data);
     let subscriptions = 0;
@@ -55,7 +55,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(subscriptions).toBe(2);
   });
 
-  it('C5: a source that is always ready is pulled only as fast as the peer reads, and arrives completely', async () => {
+  it('C5: a source that always has a value ready is pulled only as fast as the peer reads, and all values of the source arrive', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 100_000 });
     const hold = far.data.hold();
     let size = 0;
@@ -76,7 +76,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(size).toBe(10_000_000);
   });
 
-  it('C5: a Flow is held while the channel is not writable', async () => {
+  it('C5: sendFrom holds a Flow while the channel is not writable', async () => {
     const source = await pairAt(place, { maxBuffered: 1 << 26 });
     const target = await pairAt(place);
     const hold = target.far.data.hold();
@@ -96,7 +96,7 @@ describe.each(places)('sendFrom, over $name', (place) => {
     expect(size).toBe(1 << 24);
   });
 
-  it('C5: unsubscribing stops the source and leaves the channel open', async () => {
+  it('C5: unsubscribing from sendFrom stops the source and leaves the channel open', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received = record(far.data);
     const { counts, source } = countedSource('line');
@@ -206,7 +206,7 @@ describe.each(realPlaces)('sendFrom, against node:net over $name', (place) => {
     expect(String(await readAll(raw))).toBe(sent.map((line) => `${line}\n`).join(''));
   });
 
-  it('C5: a reset by a plain server fails sendFrom with ECONNRESET and stops the source', async () => {
+  it('C5: after a reset by a plain server, sendFrom fails with ECONNRESET and stops the source', async () => {
     const { near, raw } = await dialledAt(place, { codec });
     const subject = new Subject<string>();
     const sending = record(near.data.sendFrom(subject));
@@ -215,7 +215,7 @@ describe.each(realPlaces)('sendFrom, against node:net over $name', (place) => {
     expect(subject.observed).toBe(false);
   });
 
-  it('C5: a source on a timer is stopped by unsubscribing, and leaves no timer', async () => {
+  it('C5: unsubscribing from sendFrom stops a source that uses a timer, and leaves no timer', async () => {
     const { near, raw } = await acceptedAt(place, { codec });
     const subscription = near.data.sendFrom(interval(1).pipe(map((tick) => `tick ${tick}`))).subscribe();
     await new Promise((resolve) => raw.once('data', resolve));

@@ -38,7 +38,7 @@ describe.each(places)('send, over $name', (place) => {
     await sending;
   });
 
-  it('C5: a `send` before the connection opens resolves once the connection is open, and rejects if it never opens', async () => {
+  it('C5: a `send` that is called before the connection opens resolves when the connection is open, and rejects if the connection never opens', async () => {
     const { near, far } = await pairAt(place, { codec });
     const client = connect<string, string>(near.remote, { ...place.options, codec });
     const subscription = client.subscribe();

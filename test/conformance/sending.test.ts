@@ -14,10 +14,10 @@ import { countWrites } from '../support/transport/count-writes.js';
 const codec = lines();
 
 describe.each(places)('sending, over $name', (place) => {
-  /** Runs `work` right after the current delivery. The memory transport delivers in a microtask. */
+  /** Runs `work` right after the delivery of the current chunk. The memory transport delivers in a microtask. */
   const soon = place.name === 'memory' ? queueMicrotask : (work: () => void) => process.nextTick(work);
 
-  it('C1: values of any form arrive byte for byte, in order', async () => {
+  it('C1: text and bytes of any size arrive byte for byte, in order', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const recording = record(far.data);
     const sent: Buffer[] = [];
@@ -37,7 +37,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(Buffer.concat(recording.values).equals(Buffer.concat(sent))).toBe(true);
   });
 
-  it('C1: several channels of one connection keep the order of the calls', async () => {
+  it('C1: values sent on several channels of one connection arrive in the order of the calls', async () => {
     const { near, far } = await pairAt(place, { codec });
     const framed = near.bytes.framed(lengthPrefixed({ bytes: 1 }));
     const recording = record(far.bytes);
@@ -94,7 +94,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(writes.count).toBe(2);
   });
 
-  it('C3: bytes of all sizes, text and the FIN go out in one write if sent in one turn', async () => {
+  it('C3: bytes of several sizes, text and the FIN go out in one write if all are sent in one turn', async () => {
     const { near, far } = await pairAt(place);
     const recording = record(far.data);
     const writes = countWrites();
@@ -125,7 +125,7 @@ describe.each(places)('sending, over $name', (place) => {
     expect(writes.count).toBe(2);
   });
 
-  it('C3: values sent on a different connection while a chunk is delivered are written at the end of that delivery', async () => {
+  it('C3: values sent on one connection while a chunk of another connection is delivered are written at the end of that delivery', async () => {
     const { near, far } = await pairAt(place, { codec });
     const other = await pairAt(place, { codec });
     const order: string[] = [];
@@ -237,7 +237,7 @@ describe.each(realPlaces)('sending, against node:net over $name', (place) => {
     await expect(near.data.send('refused')).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('C1: of several clients at once, each gets its own bytes', async () => {
+  it('C1: each of several simultaneous clients gets back the bytes that it has sent', async () => {
     const { address } = await serverAt<string, string>(
       place,
       ({ data }) => {

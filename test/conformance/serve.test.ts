@@ -83,7 +83,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished', bytesRead: 13, bytesWritten: 14 }]);
   });
 
-  it('S6: when an async handler resolves with nothing, nothing is sent, and its connection ends', async () => {
+  it('S6: if an async handler resolves with nothing, serve sends nothing and ends the connection', async () => {
     const heard: string[] = [];
     const { address, outcomes } = await serving(place, async ({ data }) => {
       heard.push(await firstValueFrom(data));
@@ -118,18 +118,18 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished' }]);
   });
 
-  it('S6: after the handler has completed, input without a subscriber is read and discarded', async () => {
+  it('S6: after the output of the handler has completed, serve reads and discards input that has no subscriber', async () => {
     const { address, outcomes } = await serving(place, () => of('bye'));
     const client = await peerAt(place, address);
     expect(await client.ended).toBe('fin');
-    // This is more than the kernel's buffers hold, so the client can finish only if the server reads.
+    // The kernel's buffers cannot hold all the input, so the client can finish only if the server reads.
     const text = 'x'.repeat(place.name === 'memory' ? 100_000 : 1_000_000);
     for (let part = 0; part < 8; part++) client.write(text);
     client.end();
     expect(await outcomes.count(1)).toMatchObject([{ reason: 'finished', bytesRead: 8 * text.length }]);
   });
 
-  it('S6: after the handler has completed, input that still has a subscriber is read to its end', async () => {
+  it('S6: after the output of the handler has completed, a subscriber still gets all the input', async () => {
     const heard: string[] = [];
     const { address, outcomes } = await serving(place, ({ data }) => {
       data.subscribe((line) => heard.push(line));
@@ -171,7 +171,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
       },
     ],
     [
-      'rejects after ending the sending side itself',
+      'ends the sending side, then rejects',
       async ({ data }) => {
         data.complete();
         await settled();
@@ -206,7 +206,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     }
   });
 
-  it('S6: a handler whose source has not ended is stopped when its connection ends', async () => {
+  it('S6: if a connection ends before the source that its handler has returned, serve stops the source', async () => {
     let stopped = 0;
     const { address, outcomes, incidents } = await serving(
       place,
@@ -223,7 +223,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(incidents.values).toEqual([]);
   });
 
-  it('S6: if a connection ends while its handler is sending, this is not a failure of the handler', async () => {
+  it('S6: the end of a connection while its handler is sending does not count as a failure of the handler', async () => {
     const { server, address, outcomes, incidents } = await serving(place, async ({ data }) => {
       await firstValueFrom(data);
       for (;;) await data.send('more');
@@ -239,7 +239,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(incidents.values).toEqual([]);
   });
 
-  it('S6: unsubscribing stops the server and the sources of the handlers, and closes the connections gracefully', async () => {
+  it('S6: unsubscribing from serve stops the server and the sources of the handlers, and closes the connections gracefully', async () => {
     let stopped = 0;
     const news = new Subject<string>();
     const { server, address, outcomes } = await serving(
@@ -284,7 +284,7 @@ describe.each(places.map((place) => [place.name, place] as const))('serve on %s'
     expect(await second.end()).toMatchObject({ code: 'EADDRINUSE' });
   });
 
-  it.each([1, 3])('S6: `concurrent` limits serve to %i clients at once, and the others wait', async (concurrent) => {
+  it.each([1, 3])('S6: `concurrent` limits serve to %i clients at a time, and others wait', async (concurrent) => {
     let busiest = 0;
     const handler: Handler = ({ data }) => {
       busiest = Math.max(busiest, server.connections.size);
@@ -308,7 +308,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('serve to
   it.each([
     ['an iterable', true],
     ['a Flow', false],
-  ])('S6: while a peer does not read, a handler that returns %s waits', async (_kind, isIterable) => {
+  ])('S6: while a peer does not read, serve pauses %s that the handler has returned', async (_kind, isIterable) => {
     let pulled = 0;
     const line = 'x'.repeat(999);
     const endless = async function* () {
@@ -359,7 +359,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('serve to
   });
 });
 
-it('S6: serve refuses a bad `concurrent` with ERR_OPTION_INVALID at once', () => {
+it('S6: the call of serve refuses a bad `concurrent` with ERR_OPTION_INVALID', () => {
   for (const concurrent of [0, -1, 1.5, NaN, Infinity, '2' as unknown as number]) {
     expect(refusal(() => serve(() => NEVER, { concurrent }))).toMatchObject({
       code: 'ERR_OPTION_INVALID',
@@ -368,7 +368,7 @@ it('S6: serve refuses a bad `concurrent` with ERR_OPTION_INVALID at once', () =>
   }
 });
 
-it('S6: serve works on connections that do not come directly from a server', async () => {
+it('S6: serve works on a plain Observable of connections', async () => {
   const server = listen<string, string>(await tcp.address(), { codec: lines() });
   const plain = new Observable<Connection<string, string>>((subscriber) => server.subscribe(subscriber));
   const welcome = record(plain.pipe(serve(() => interval(1_000).pipe(map((count) => `${count}`)))));

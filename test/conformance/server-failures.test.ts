@@ -30,7 +30,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(codes).toEqual(['EADDRINUSE', 'EADDRINUSE', 'EADDRINUSE']);
   });
 
-  it('S3: subscribing again tries to bind again', async () => {
+  it('S3: after a failed bind, a new subscription binds again', async () => {
     const owner = await serverAt(place, () => undefined);
     const server = listenAt(place, owner.address);
     await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE' });
@@ -41,7 +41,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await firstValueFrom(server.listening)).toEqual(owner.address);
   });
 
-  it('S3: `retry` tries to bind again', async () => {
+  it('S3: after a failed bind, `retry` makes the server bind again', async () => {
     const owner = await serverAt(place, () => undefined);
     const server = listenAt(place, owner.address);
     const failures: string[] = [];
@@ -82,7 +82,7 @@ describe('a server on real sockets', () => {
     const path = join(folder, 'socket');
     chmodSync(folder, 0o555);
     const isRoot = process.geteuid?.() === 0;
-    // Root can write to every folder.
+    // Root can write to every folder, so the test binds as a different user.
     if (isRoot) process.seteuid?.(65_534);
     onTestFinished(() => {
       if (isRoot) process.seteuid?.(0);
@@ -110,7 +110,7 @@ describe('a server on real sockets', () => {
     expect(['ENOTFOUND', 'EAI_AGAIN']).toContain((error as SocketError).code);
   });
 
-  it('S3: binding a path on which a plain server listens fails with EADDRINUSE, and that server keeps its file', async () => {
+  it('S3: binding a path on which a plain server listens fails with EADDRINUSE, and the plain server keeps its file', async () => {
     const address = await rawServer(unix, () => undefined);
     const server = listenAt(tcp, address);
     await expect(firstValueFrom(server)).rejects.toMatchObject({ code: 'EADDRINUSE', address });

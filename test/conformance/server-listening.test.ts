@@ -73,7 +73,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(new Set(server.connections)).toEqual(new Set(ones));
   });
 
-  it('S1: a server continues for the other subscribers when one leaves', async () => {
+  it('S1: when one of several subscribers leaves, the server continues for the other subscribers', async () => {
     const server = listenAt(place, await place.address());
     const staying = arrivalsOf(server);
     const leaving = server.subscribe();
@@ -83,7 +83,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(await first(staying, 1)).toHaveLength(1);
   });
 
-  it('S1: the listener closes at once when the last subscriber leaves, and emitted connections stay open', async () => {
+  it('S1: when the last subscriber leaves, the listener closes at once, but emitted connections stay open', async () => {
     const { server, address, subscription } = await serverAt(place, (connection) => {
       connection.bytes.subscribe(connection.bytes);
     });
@@ -110,13 +110,13 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(0);
   });
 
-  it('S1: if the listener cannot be paused, the clients that wait in the process are cut off when the last subscriber leaves', async () => {
+  it('S1: if the listener cannot be paused, the clients that wait in the process are disconnected when the last subscriber leaves', async () => {
     const { server, address, subscription } = await serverAt(ungated(place), () => undefined);
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
     await settled();
     subscription.unsubscribe();
-    // On a unix socket, only unread input causes a reset. These clients wrote nothing, so they see a FIN.
+    // On a unix socket, only unread input causes a reset. The clients wrote nothing, so the clients see a FIN.
     const how = place.name === 'unix' ? 'fin' : 'ECONNRESET';
     expect(await Promise.all(peers.map((peer) => peer.ended))).toEqual(Array(3).fill(how));
     expect(server.connections.size).toBe(0);
@@ -135,7 +135,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(3);
   });
 
-  it('S1: before the listener is up, the last subscriber can leave and a new subscriber can join', async () => {
+  it('S1: before the server listens, its last subscriber can leave and a new subscriber can join', async () => {
     const address = await freeAddress(place);
     const server = listenAt(place, address);
     server.subscribe().unsubscribe();
@@ -146,7 +146,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     await first(arrivals, 1);
   });
 
-  it('S10: `listening` emits the address to early and late subscribers', async () => {
+  it('S10: `listening` emits the address to a subscriber, whether the subscriber joins before or after the bind', async () => {
     const server = listenAt(place, await place.address());
     const early: unknown[] = [];
     server.listening.subscribe({ next: (bound) => early.push(bound), complete: () => early.push('complete') });
@@ -163,7 +163,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(late).toEqual([address, 'complete']);
   });
 
-  it('S10: `listening` completes when binding fails, and on shutdown', async () => {
+  it('S10: `listening` completes when binding fails, and when the server is shut down', async () => {
     const { address } = await serverAt(place, () => undefined);
     const refused = listenAt(place, address);
     const ofRefused = lastValueFrom(refused.listening, { defaultValue: 'complete' });
@@ -176,7 +176,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     const bound = await firstValueFrom(stopped.listening);
     const shutdown = stopped.shutdown();
     expect(await ofStopped).toEqual([bound]);
-    // New subscriptions complete, even before the shutdown has resolved.
+    // New subscriptions to `listening` complete, even before the shutdown has resolved.
     expect(await firstValueFrom(stopped.listening.pipe(toArray()))).toEqual([]);
     await shutdown;
     expect(await firstValueFrom(stopped.listening.pipe(toArray()))).toEqual([]);
@@ -254,7 +254,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
 });
 
 describe('a server on real sockets', () => {
-  it('S1: if the last subscriber leaves during the lookup of a name, nothing is bound', async () => {
+  it('S1: if the last subscriber leaves during the lookup of a name, the server binds nothing', async () => {
     const { port } = (await freeAddress(tcp)) as { port: number };
     const server = listenAt(tcp, { host: 'localhost', port });
     server.subscribe().unsubscribe();
@@ -266,7 +266,7 @@ describe('a server on real sockets', () => {
     await first(arrivals, 1);
   });
 
-  it('S1: with port 0, the server gets a port from the system each time that it binds', async () => {
+  it('S1: with port 0, the server gets a port from the system at each bind', async () => {
     const server = listenAt(tcp, { port: 0 });
     const ports: number[] = [];
     for (let round = 0; round < 2; round++) {
@@ -280,7 +280,7 @@ describe('a server on real sockets', () => {
     expect(ports.every((port) => port > 0)).toBe(true);
   });
 
-  it('S1: a listener has one handle, needs none for waiting clients, and leaves none behind', async () => {
+  it('S1: a listener has one handle, clients that wait in the kernel need no further handle, and no handle is left at the end', async () => {
     for (const place of [tcp, unix]) {
       const { server, address, subscription } = await serverAt(gated(place), () => undefined);
       await until(() => handles() === atRest + 1);
@@ -297,7 +297,7 @@ describe('a server on real sockets', () => {
     }
   });
 
-  it('S1: an abstract name creates no file, and is free again after the shutdown', async () => {
+  it('S1: a server at an abstract name creates no file, and the name is free again after the shutdown', async () => {
     const name = `rxjs-sockets-${process.pid}-${Math.random()}`;
     for (let round = 0; round < 2; round++) {
       const server = listenAt(unix, `unix:@${name}`);
@@ -325,7 +325,7 @@ describe('a server on real sockets', () => {
   });
 });
 
-/** An address of this machine other than loopback, if it has one. */
+/** Returns an IPv4 address of this machine other than loopback, if the machine has one. */
 function outerAddress(): string | undefined {
   const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   return all.find(({ internal, family }) => !internal && family === 'IPv4')?.address;

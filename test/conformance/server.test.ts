@@ -35,7 +35,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(server.connections.size).toBe(8);
   });
 
-  it('S2: each connection has the addresses of its two ends', async () => {
+  it('S2: each connection has the addresses of both sides', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { address } = await serverAt(place, (connection) => arrivals.next(connection));
     const client = connect(address, place.options);
@@ -49,7 +49,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     else expect(connection?.remote).toEqual(state.local);
   });
 
-  it('S2: if a client sends before it is served, nothing that it sent is lost', async () => {
+  it('S2: if a client sends while the server is held, nothing that the client has sent is lost', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
     const hold = server.hold();
@@ -62,7 +62,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect((await Promise.all(received)).map((chunks) => Buffer.concat(chunks).toString())).toEqual(numbers(4));
   });
 
-  it('S2: if a client leaves before it is served, its connection is still emitted, and ends', async () => {
+  it('S2: if a client leaves while the server is held, the connection of this client is still emitted, and ends', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const options = { halfOpen: false };
     const { server, address } = await serverAt(place, (connection) => arrivals.next(connection), options);
@@ -89,7 +89,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       return { ...opened, arrivals };
     };
 
-    it('S5: while the server is held, clients connect but none is emitted, and on release all are emitted in order', async () => {
+    it('S5: while the server is held, clients can connect but no connection is emitted, and on release all connections are emitted in order', async () => {
       const { server, address, arrivals } = await open();
       for (let round = 0; round < 3; round++) {
         const holds = [server.hold(), server.hold()];
@@ -104,7 +104,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       }
     });
 
-    it('S5: a Hold can be taken before the first subscription', async () => {
+    it('S5: a server can be held before the first subscription', async () => {
       const at = prepared(place);
       const server = listenAt(at, await at.address());
       const hold = server.hold();
@@ -117,7 +117,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       expect(await Promise.all((await first(arrivals, 3)).map(firstText))).toEqual(numbers(3));
     });
 
-    it('S5: a Hold outlives the subscription, and applies to the next subscription', async () => {
+    it('S5: when the last subscriber leaves, a Hold stays and applies to the next subscription', async () => {
       const { server, subscription } = await open();
       const hold = server.hold();
       subscription.unsubscribe();
@@ -166,7 +166,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
       expect(await dialling(place, address)).toBe(nobody(place));
     });
 
-    it.each([1, 2, 5])('S5: `mergeMapPaced` serves %i clients at once, and never more', async (most) => {
+    it.each([1, 2, 5])('S5: `mergeMapPaced` serves %i clients at a time, and never more clients', async (most) => {
       const at = prepared(place);
       const server = listenAt(at, await at.address());
       let busy = 0;
@@ -241,7 +241,7 @@ describe.each(everywhere)('a server on %s', (_name, place) => {
     expect(incidents).toEqual([]);
   });
 
-  it('S5: if the server is held in the middle of a burst of clients, the other clients wait in the kernel', async () => {
+  it('S5: if the server is held again after it has emitted the first of several waiting clients, the other clients stay in the kernel', async () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(
       gated(place),
@@ -337,7 +337,7 @@ describe('a server on real sockets', () => {
     const arrivals = new ReplaySubject<Connection>(Infinity);
     const { server, address } = await serverAt(gated(unix), (connection) => arrivals.next(connection), { backlog: 2 });
     const hold = server.hold();
-    // Linux queues one client more than the backlog.
+    // Linux queues one client more than `backlog`.
     await numberedPeers(unix, address, 3);
     await settled();
     await expect(rawClient(address)).rejects.toMatchObject({ code: 'EAGAIN' });
@@ -348,7 +348,7 @@ describe('a server on real sockets', () => {
     await first(arrivals, 4);
   });
 
-  it('S2: if a client connects over IPv4 to a dual-stack server, its connection has IPv4 addresses', async (context) => {
+  it('S2: if a client connects over IPv4 to a dual-stack server, the connection has IPv4 addresses', async (context) => {
     const server = listenAt(tcp, { port: 0, host: '::' });
     const arrivals = arrivalsOf(server);
     const address = await firstValueFrom(server.listening.pipe(catchError(() => EMPTY)), { defaultValue: undefined });
@@ -362,7 +362,7 @@ describe('a server on real sockets', () => {
     expect(connections.map(({ local }) => (local as { host: string }).host)).toEqual(['127.0.0.1', '::1']);
   });
 
-  it('S5: if a server is held and released in one turn, it continues to accept', async () => {
+  it('S5: if a server is held and released in one turn, the server continues to accept', async () => {
     for (const place of [tcp, unix, memory()]) {
       const arrivals = new ReplaySubject<Connection>(Infinity);
       const { server, address } = await serverAt(place, (connection) => arrivals.next(connection));
@@ -373,7 +373,7 @@ describe('a server on real sockets', () => {
   });
 });
 
-/** Returns the TCP sockets with this local port. `unread` counts unread bytes, and for a listener, queued clients. */
+/** Returns the TCP sockets with this local port. `unread` counts unread bytes, or the queued clients of a listener. */
 async function socketsOf(port: number): Promise<{ state: string; unread: number }[]> {
   const table = await readFile('/proc/net/tcp', 'utf8');
   const states: Record<string, string> = { '01': 'established', '0A': 'listening' };

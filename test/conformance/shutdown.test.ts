@@ -53,7 +53,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     }
   });
 
-  it('S7: a second call of `shutdown` returns the same promise, even within a notification that the first call causes', async () => {
+  it('S7: a second call of `shutdown` returns the promise of the first call, even if a notification of the first call makes the second call', async () => {
     const { server, address, accepted } = await opened(place);
     const peer = await peerAt(place, address);
     const [connection] = await accepted(1);
@@ -90,7 +90,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     await peer.ended;
   });
 
-  it('S7: clients waiting to be accepted are reset', async () => {
+  it('S7: a shutdown resets the clients that wait to be accepted', async () => {
     const { server, address } = await opened(gated(place));
     const hold = server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
@@ -101,7 +101,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
     expect(server.connections.size).toBe(0);
   });
 
-  it('S7: if the listener cannot be paused, the clients that wait in the process are cut off', async () => {
+  it('S7: if the listener cannot be paused, a shutdown disconnects the clients that wait in the process', async () => {
     const { server, address } = await opened(ungated(place));
     server.hold();
     const peers = [await peerAt(place, address), await peerAt(place, address), await peerAt(place, address)];
@@ -171,7 +171,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
   });
 
   it.each([-1, NaN, 2 ** 31, Infinity, '1' as unknown as number])(
-    'S14: the deadline %s is rejected with ERR_OPTION_INVALID, and nothing is shut down',
+    'S14: `shutdown` rejects the deadline %s with ERR_OPTION_INVALID, and shuts nothing down',
     async (deadline) => {
       const { server, address } = await opened(place);
       await expect(server.shutdown({ deadline })).rejects.toMatchObject({
@@ -185,7 +185,7 @@ describe.each(places.map((place) => [place.name, place] as const))('shutdown on 
 });
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown on %s', (_name, place) => {
-  it('S7: a shutdown resolves even if peers never read, never finish, are stopped, or were killed', async () => {
+  it('S7: a shutdown resolves even if peers do not read, do not end their side, are stopped, or were killed', async () => {
     const { server, address, accepted } = await opened(place, { maxBuffered: 64_000_000 });
     const stopped = await Puppet.start();
     const killed = await Puppet.start();
@@ -241,7 +241,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
     expect(resources()).toEqual(before);
   });
 
-  it('S7: a shutdown drops clients whose handshake is in progress', async () => {
+  it('S7: a shutdown drops clients that have not completed their PROXY header', async () => {
     const peers: net.Socket[] = [];
     const { server, address } = await opened(place, { proxyProtocol: { trusted: ['127.0.0.1', 'unix:'] } }).catch(() =>
       opened(tcp, { proxyProtocol: { trusted: ['127.0.0.1'] } }),
@@ -256,7 +256,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
   });
 });
 
-it('S7: a name whose lookup is pending at the shutdown is never bound', async () => {
+it('S7: if the lookup of a name is pending at the shutdown, the server never binds', async () => {
   const inside = net as unknown as { _createServerHandle(...args: unknown[]): unknown };
   const create = inside._createServerHandle;
   const bound: unknown[] = [];
@@ -272,7 +272,8 @@ it('S7: a name whose lookup is pending at the shutdown is never bound', async ()
   const recording = record(server);
   await server.shutdown();
   expect(recording.endings).toEqual(['complete']);
-  // This lookup is answered after the first one. By then, the answer to the first lookup has been ignored.
+  // The lookup of `other` is answered after the lookup of `server`. So `server` has already ignored its answer when
+  // `other` listens.
   const other = listen({ host: 'localhost', port: 0 }, options);
   const serving = other.subscribe();
   await firstValueFrom(other.listening);
@@ -280,7 +281,7 @@ it('S7: a name whose lookup is pending at the shutdown is never bound', async ()
   expect(bound).toHaveLength(1);
 });
 
-it('S7: a socket file that is not yet created at the shutdown is never created', async () => {
+it('S7: if a server is shut down before it has created its socket file, it never creates this file', async () => {
   const path = `${await freshFolder()}/socket`;
   const owner = net.createServer().listen(path);
   await new Promise((resolve) => owner.once('listening', resolve));
@@ -293,7 +294,7 @@ it('S7: a socket file that is not yet created at the shutdown is never created',
 });
 
 describe('shutdown, in virtual time', () => {
-  /** Runs a server whose one peer keeps its side open. Returns the events with their times. */
+  /** Runs a server with one client, which ends its side only in `finish`. Returns the events with their times. */
   function run(closeTimeout: number | undefined, act: (events: Script) => void): string[] {
     const scheduler = new TestScheduler(() => undefined);
     const events: string[] = [];
@@ -358,7 +359,7 @@ describe('shutdown, in virtual time', () => {
     expect(events).toEqual(['10 FIN', '86400010 finished', '86400010 complete']);
   });
 
-  it('S14: a second shutdown can shorten the deadline of the first, but not extend it', () => {
+  it('S14: a second call of `shutdown` can bring the deadline of the first call forward, but not postpone this deadline', () => {
     const hurried = run(undefined, ({ at, shutdown }) => {
       shutdown(0);
       at(90, () => shutdown(50));
@@ -374,7 +375,7 @@ describe('shutdown, in virtual time', () => {
   });
 });
 
-/** Returns the resources that keep the process alive, except the test runner's. */
+/** Returns the resources that keep the process alive, except those of the test runner. */
 function resources(): string[] {
   return process
     .getActiveResourcesInfo()

@@ -13,7 +13,7 @@ import { turns } from '../support/scheduling/event-loop.js';
 const codec = lines();
 
 describe.each(ends)('a silent peer, $name', ({ place, pair }) => {
-  it('C7: halfOpenTimeout ends the connection with ERR_TIMEOUT_HALF_OPEN if nothing is written after the FIN', async () => {
+  it("C7: halfOpenTimeout ends the connection with ERR_TIMEOUT_HALF_OPEN if nothing is written after the peer's FIN", async () => {
     const { near, far } = await pair({ halfOpen: true, halfOpenTimeout: 20 });
     const [here, there] = [record(near.data), record(far.data)];
     far.data.complete();
@@ -27,7 +27,7 @@ describe.each(ends)('a silent peer, $name', ({ place, pair }) => {
     else await there.end();
   });
 
-  it('C7: halfOpenTimeout runs neither before the FIN nor after both sides have ended', async () => {
+  it("C7: halfOpenTimeout runs neither before the peer's FIN nor after both sides have ended", async () => {
     const { near, far } = await pair({ halfOpen: true, halfOpenTimeout: 1 });
     const other = await pair({ halfOpen: true, halfOpenTimeout: 1 });
     const recording = record(other.near.data);

@@ -17,7 +17,7 @@ const canIsolate = isRoot && succeeds('unshare', '--net', 'true');
 
 describe('a race for a socket file', () => {
   it(
-    'S8: of eight processes that start with a stale file or without a file, exactly one listens',
+    'S8: if eight processes simultaneously listen at one path, with or without a stale file, exactly one succeeds',
     { timeout: 120_000 },
     async () => {
       const folder = await freshFolder();
@@ -37,7 +37,7 @@ describe('a race for a socket file', () => {
   );
 
   it(
-    'S8: each time the owner has crashed, exactly one of the other processes takes over',
+    'S8: each time the process that listens has crashed, exactly one of the other processes succeeds in listening',
     { timeout: 120_000 },
     async () => {
       const folder = await freshFolder();
@@ -54,9 +54,10 @@ describe('a race for a socket file', () => {
     },
   );
 
-  // The lock is an abstract name, and each network namespace has its own names, so two containers share no lock.
+  // The lock of a path is an abstract name. Each network namespace has its own abstract names. So processes in
+  // different network namespaces, such as those of two containers, share no lock.
   it.skipIf(!canIsolate)(
-    'S8: of two processes that share no lock, exactly one listens',
+    'S8: of two processes in different network namespaces, exactly one listens',
     { timeout: 120_000 },
     async () => {
       const folder = await freshFolder();
@@ -74,7 +75,7 @@ describe('a race for a socket file', () => {
     },
   );
 
-  it('S8: of four threads of one process, exactly one listens', { timeout: 120_000 }, async () => {
+  it('S8: if four threads of a process listen at one path, exactly one succeeds', { timeout: 120_000 }, async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     for (let round = 0; round < 2; round++) {
@@ -129,12 +130,12 @@ describe('an intruder that watches the folder of a socket file', () => {
     },
   );
 
-  it('S9: a permitted user can connect', { timeout: 40_000 }, async () => {
+  it('S9: a user can connect if the mode of the file permits it', { timeout: 40_000 }, async () => {
     const folder = await freshFolder();
     chmodSync(folder, 0o777);
     const server = await starter();
     const intruder = await intruderAt(folder);
-    // The intruder tries to connect to each file, and succeeds if it is permitted.
+    // The intruder tries to connect to each file, and succeeds if the mode of the file permits it.
     const open = join(folder, 'open');
     expect(await server.listen(open, { mode: 0o666 })).toBe('ok');
     await expect.poll(async () => (await intruder.report()).connected).toContain(open);

@@ -33,7 +33,7 @@ const isRoot = process.getuid?.() === 0;
 const nobody = 65_534;
 
 describe('a stale socket file', () => {
-  it("S8: if `stale` is 'fail', a stale file is left in place", async () => {
+  it("S8: if `stale` is 'fail', binding fails and a stale file is left in place", async () => {
     const path = join(await freshFolder(), 'socket');
     await makeStale(path);
     const before = fingerprint(path);
@@ -44,7 +44,7 @@ describe('a stale socket file', () => {
 });
 
 describe('a live owner', () => {
-  it('S8: a second server is refused, whether the owner accepts, is stopped, or has a full queue', async () => {
+  it('S8: a second server is refused, even if the process of the owner is stopped, or the listen queue of the owner is full', async () => {
     const path = join(await freshFolder(), 'socket');
     const owner = await starter();
     expect(await owner.listen(path, { backlog: 1 })).toBe('ok');
@@ -59,7 +59,7 @@ describe('a live owner', () => {
     await expect.poll(() => listenerPid(path)).toBe(owner.pid);
   });
 
-  it('S8: a second server is refused if the owner is in the same process', async () => {
+  it('S8: a second server is refused even if the owner is in the same process', async () => {
     const path = join(await freshFolder(), 'socket');
     expect(await outcome(path)).toBe('ok');
     const before = fingerprint(path);
@@ -175,7 +175,7 @@ describe('the end of a server', () => {
     expect(await listenerPid(path)).toBe(other.pid);
   });
 
-  it('S8: a server that could not bind does not remove the socket file of the other server', async () => {
+  it('S8: a server that could not bind does not remove the socket file of the server that listens', async () => {
     const path = join(await freshFolder(), 'socket');
     const other = await starter();
     expect(await other.listen(path)).toBe('ok');
@@ -183,7 +183,7 @@ describe('the end of a server', () => {
     expect(await listenerPid(path)).toBe(other.pid);
   });
 
-  it('S13: a relative path counts from the working directory in which the server started, even after a chdir', async () => {
+  it('S13: a relative path is resolved in the working folder in which the server started, even after a chdir', async () => {
     const folder = await freshFolder();
     const elsewhere = await freshFolder();
     writeFileSync(join(elsewhere, 'socket'), 'precious');
@@ -197,7 +197,7 @@ describe('the end of a server', () => {
     expect(readdirSync(elsewhere)).toEqual(['socket']);
   });
 
-  it('S13: a chdir right after the subscription changes nothing', async () => {
+  it('S13: a chdir right after the subscription does not change the folder of the socket file', async () => {
     const folder = await freshFolder();
     const elsewhere = await freshFolder();
     workIn(folder);
@@ -210,7 +210,7 @@ describe('the end of a server', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S13: a server removes its file from a renamed folder, and leaves a new file at the old path in place', async () => {
+  it('S13: a server removes its socket file from a renamed folder, and leaves a new file at the old path in place', async () => {
     const folder = await freshFolder();
     const [old, moved] = [join(folder, 'old'), join(folder, 'moved')];
     mkdirSync(old);
@@ -248,7 +248,7 @@ describe('the mode of a socket file', () => {
 });
 
 describe.skipIf(!isRoot)('a folder that other users can write to', () => {
-  it('S8: a server works in a sticky folder, and removes its file', async () => {
+  it('S8: in a folder with the sticky bit, a server can create and remove its socket file', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chmodSync(folder, 0o1777);
@@ -261,7 +261,7 @@ describe.skipIf(!isRoot)('a folder that other users can write to', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("S8: another user's stale file in a sticky folder is left in place, and binding fails with EPERM", async () => {
+  it("S8: another user's stale file in a folder with the sticky bit is left in place, and binding fails with EPERM", async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chmodSync(folder, 0o1777);
@@ -272,7 +272,7 @@ describe.skipIf(!isRoot)('a folder that other users can write to', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it("S8: another user's stale file in a folder without the sticky bit is taken over", async () => {
+  it("S8: another user's stale file in a folder without the sticky bit is replaced", async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     chmodSync(folder, 0o777);

@@ -23,7 +23,8 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     await new Promise((resolve) => peer.write(bytes, resolve));
     raw.end();
     if (name === 'a line' && (side.role === 'dialled' || !usesInternals)) {
-      // A client that has received data accepts such a FIN as the end. Without Node's internals, every FIN is the end.
+      // A client that has received data accepts a FIN without a close_notify as the end. If the transport does not use
+      // Node's internals, every FIN counts as the end.
       expect(await recording.end()).toBe('complete');
       near.destroy();
       return;
@@ -33,7 +34,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ERR_FRAME_TRUNCATED' } });
   });
 
-  it('T5: a FIN between frames without a close_notify is ERR_TLS for a server, and for a client that has received nothing under TLS', async () => {
+  it('T5: between frames, a FIN without a close_notify is ERR_TLS for a server, and for a client that has received nothing under TLS', async () => {
     const { near, raw, peer } = await startedAt<string, string>(side, { codec: lines() });
     const recording = record(near.data);
     await new Promise((resolve) => peer.write('one\n', resolve));
@@ -75,7 +76,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
   it('T7: after a destroy, the peer sees a reset, or a FIN without a close_notify', async () => {
     const { near, peer, raw } = await startedAt(side);
     peer.resume();
-    // Both sides have to read the rest of the handshake first.
+    // Before the destroy, both sides have to read the rest of the handshake.
     await settled();
     const ended = new Promise<string>((resolve) => {
       peer.once('error', (error: NodeJS.ErrnoException) => resolve(String(error.code)));
@@ -95,7 +96,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ error: { code: 'ECONNRESET' } });
   });
 
-  it('C11: close() delivers a reply of 4 MB while the peer pipelines input', async () => {
+  it('C11: close() delivers a reply of 4 MB, although nobody reads the input that the peer has sent', async () => {
     const reply = Buffer.alloc(4_000_000, 'r');
     const { near, peer } = await startedAt(side, { maxBuffered: 8_000_000 });
     peer.write('more\n'.repeat(50_000));
@@ -123,7 +124,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     expect(near.data.bufferedBytes).toBe(0);
   });
 
-  it('F3: holding the channel makes the peer wait, and releasing it resumes reading', async () => {
+  it('F3: while the channel is held, the peer has to wait, and after the release, this side reads the remaining bytes', async () => {
     const { near, peer } = await startedAt(side);
     const hold = near.data.hold();
     let size = 0;
@@ -138,7 +139,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     near.destroy();
   });
 
-  it('F3: a Hold taken before TLS starts still holds afterwards', async () => {
+  it('F3: a Hold that is taken before TLS starts still holds the channel after the handshake', async () => {
     const { near, raw } = await side.pair();
     const hold = near.data.hold();
     const recording = record(near.data);
@@ -155,7 +156,7 @@ describe.each(sides)('after TLS has started, $name', (side) => {
     near.destroy();
   });
 
-  it('C12: idleTimeout still applies, and `stats` count all bytes, unencrypted and under TLS', async () => {
+  it('C12: idleTimeout still applies, and `stats` counts both the unencrypted bytes and the bytes received and sent under TLS', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines(), idleTimeout: 300 });
     const recording = record(near.data);
     raw.write('clear\n');
@@ -239,7 +240,7 @@ describe.each(sides.filter(({ role }) => role === 'accepted'))('after TLS has st
     peer.end();
   });
 
-  it('S7: shutdown closes connections that have started TLS, or are in the handshake', async () => {
+  it('S7: shutdown closes connections that have started TLS, and connections whose handshake is in progress', async () => {
     const { server, address } = await serverAt(place, (connection) => {
       void connection.startTls(asServer);
       connection.data.subscribe({ error: () => undefined });
@@ -256,7 +257,7 @@ describe.each(sides.filter(({ role }) => role === 'accepted'))('after TLS has st
     expect(server.connections.size).toBe(0);
   });
 
-  it('S7: shutdown waits for a handler whose handshake is in progress', async () => {
+  it('S7: shutdown waits for a handler that waits for a handshake', async () => {
     const listening = listen<string, string>(await place.address(), { codec: lines() });
     const bound = firstValueFrom(listening.listening);
     const served = record(

@@ -13,7 +13,7 @@ import { asServer } from '../support/connection/start-tls.js';
 
 const codec = lines({ delimiter: '\r\n' });
 
-/** Answers the commands of a protocol. When `answer` returns undefined, sends `go` and starts TLS. */
+/** Greets, then answers each line as `answer` says. If `answer` returns undefined, sends `go` and starts TLS. */
 async function talk(
   connection: Connection<string, string>,
   greeting: string,
@@ -43,7 +43,7 @@ describe.each(realPlaces)("OpenSSL's tools and STARTTLS, over $name", (place) =>
     ['pop3', '+OK here', '+OK go ahead', 'STLS', ['-ERR no']],
     ['imap', '* OK here', '. OK go ahead', '. STARTTLS', ['* CAPABILITY IMAP4 STARTTLS', '. OK done']],
   ])(
-    'T10: s_client starts TLS with %s, verifies the server, gets an answer, and ends cleanly',
+    'T10: s_client starts TLS in the protocol %s, verifies the server, gets an answer, and ends cleanly',
     async (name, greeting, go, command, other) => {
       let closed: Promise<Closed> | undefined;
       const { address } = await serverAt<string, string>(

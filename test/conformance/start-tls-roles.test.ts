@@ -26,7 +26,7 @@ const invalid = (text: string): object =>
   expect.objectContaining({ code: 'ERR_OPTION_INVALID', message: expect.stringContaining(text) as string }) as object;
 
 describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
-  it('T10: a dialled connection verifies its server as in T1', async () => {
+  it('T10: a dialled connection verifies its server as rule T1 says', async () => {
     const refusal = async (shown: object, options: object): Promise<string | undefined> => {
       const { near, raw } = await sides.find((one) => one.role === 'dialled' && one.place === place)!.pair();
       const started = near.startTls(options);
@@ -45,7 +45,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(await refusal(stranger, { ca })).toMatch(/self.signed/);
     expect(await refusal(other, { ca, servername: 'localhost' })).toMatch(/altnames/);
     expect(await refusal(other, { ca, servername: 'other.test' })).toBeUndefined();
-    // The certificate is for 127.0.0.1, not for localhost, which is the name used over a unix socket.
+    // The certificate is for 127.0.0.1, not for localhost, which is the default name over a unix socket.
     expect(await refusal(other, { ca })).toEqual(
       place === tcp ? undefined : (expect.stringMatching(/altnames/) as string),
     );
@@ -86,12 +86,12 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     else expect(await recording.end()).toBe('complete');
   });
 
-  it('T10: `isServer` requires the options of a server', async () => {
+  it('T10: with `isServer`, `startTls` requires the options of a server', async () => {
     const { near } = await dialledAt(place);
     await expect(near.startTls({ ca: asClient.ca, isServer: true })).rejects.toThrow(invalid('a server needs `key`'));
   });
 
-  it("T10: with `requestCert`, an accepted connection has its client's certificate, or fails", async () => {
+  it('T10: with `requestCert`, an accepted connection has the certificate of its client, or fails if the client is not verified', async () => {
     const { near, raw } = await acceptedAt(place);
     const started = near.startTls({ ...asServer, ca: asClient.ca, requestCert: true });
     beginAsClient(raw, { ...identity });
@@ -103,7 +103,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     const { error } = await failureOf(refusing, refused.near);
     expect(error).toMatchObject({
       code: 'ERR_TLS',
-      // Node's public API does not say why the client left.
+      // If the transport does not use Node's internals, it cannot find out why the client left.
       message: expect.stringContaining(usesInternals ? 'certificate is refused' : 'the client has gone') as string,
     });
   });
@@ -156,7 +156,7 @@ describe.each(realPlaces)('TLS on an open connection, over $name', (place) => {
     expect(connection.tls).toBe(await started);
   });
 
-  it('T10: starting TLS does not change the addresses', async () => {
+  it('T10: starting TLS does not change the addresses of a connection', async () => {
     const side = sides.find((one) => one.role === 'dialled' && one.place === place)!;
     const { near, raw } = await side.pair();
     const { local, remote } = near;
@@ -234,7 +234,7 @@ describe.each(sides.filter(({ role }) => role === 'dialled'))('a client whose TL
     expect(encrypted.join('')).toBe('own 2\nclient 3\nown 3\nclient 4\n');
   });
 
-  it('C5, K4: values queued on a destroyed connection are dropped, and values of the client go to the next connection', async () => {
+  it('C5, K4: if a connection is destroyed in a handshake, values queued on the connection are dropped, and values queued on the client go to the next connection', async () => {
     const { address, clear, encrypted } = await upgradingServer([]);
     const connections: Connection<string, string>[] = [];
     const client = connect<string, string>(address, { codec: lines(), reconnect: backoff({ initial: 1, max: 1 }) });

@@ -78,7 +78,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect((await received).includes('secret')).toBe(false);
   });
 
-  it('T10: values sent during the handshake count in `bufferedBytes`, delay `send`, and can overflow', async () => {
+  it('T10: values sent during the handshake count in `bufferedBytes` and can overflow, and a `send` waits for the end of the handshake', async () => {
     const { near, raw } = await side.pair({ maxBuffered: 1_000, highWaterMark: 500, overflow: 'drop' });
     const started = near.startTls(side.options);
     const writable = record(near.data.writable);
@@ -112,7 +112,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(closed.error).toBe(error);
   });
 
-  it('T10: subscribers and views continue across the handshake', async () => {
+  it('T10: subscribers and views from before the handshake still work after the handshake', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const view = near.bytes.framed(fixedLength(4));
     const whole = record(near.data);
@@ -133,7 +133,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: a loop that answers STARTTLS is held during the handshake, then continues line by line', async () => {
+  it('T10: a `for await` loop that awaits `startTls` reads nothing during the handshake, then continues line by line', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const seen: string[] = [];
     const loop = (async () => {
@@ -165,7 +165,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     const [first = '', second] = chunks('STARTTLS\n', 'injected\nmore\n');
     const recording = record(near.data, (line) => {
       if (line !== 'STARTTLS') return;
-      // With 10 MB to send first, the second chunk arrives before the handshake begins.
+      // Sending 10 MB delays the handshake, so the second chunk arrives before the handshake begins.
       if (second !== undefined) near.bytes.next(Buffer.alloc(10_000_000));
       near.data.next('220 go ahead');
       started = near.startTls(side.options);
@@ -185,7 +185,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     await expect(started).rejects.toBe(ended.error);
   });
 
-  it('T10: unread bytes make `startTls` fail, and plain text received later fails the handshake', async () => {
+  it('T10: unread bytes make `startTls` fail, and plain text that arrives after the call makes the handshake fail', async () => {
     const unread = await side.pair<string, string>({ codec: lines() });
     unread.raw.write('half a li');
     await until(() => unread.near.stats.bytesRead === 9);
@@ -221,7 +221,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await recording.end()).toBe(error);
   });
 
-  it('T10: if a `startTls` that is not awaited fails, this causes no unhandled rejection', async () => {
+  it('T10: the failure of a `startTls` that is not awaited causes no unhandled rejection', async () => {
     const { near, raw } = await side.pair();
     const rejections: unknown[] = [];
     const note = (reason: unknown): unknown => rejections.push(reason);
@@ -235,7 +235,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(rejections).toEqual([]);
   });
 
-  it('T10: a handshake longer than `handshakeTimeout` fails with ERR_TIMEOUT_HANDSHAKE', async () => {
+  it('T10: a handshake that takes longer than `handshakeTimeout` fails with ERR_TIMEOUT_HANDSHAKE', async () => {
     const ways: [object, StartTlsOptions][] = [
       [{ handshakeTimeout: 50 }, side.options],
       [{ handshakeTimeout: 0 }, { ...side.options, handshakeTimeout: 50 }],
@@ -253,7 +253,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     expect(await failureOf(near.startTls({ ...side.options, handshakeTimeout: 50 }), near)).toMatchObject({
       error: { code: 'ERR_TIMEOUT_HANDSHAKE' },
     });
-    // 0 means no limit, and the default is longer than this test.
+    // A `handshakeTimeout` of 0 means no limit, and the default of `handshakeTimeout` is longer than this test.
     const patient = [(await side.pair({ handshakeTimeout: 0 })).near, (await side.pair()).near];
     for (const one of patient) void one.startTls(side.options);
     await settled();
@@ -271,7 +271,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     near.destroy();
   });
 
-  it('T10: a second `startTls`, or one on a connection that is closing or has ended, rejects without any effect', async () => {
+  it('T10: a second `startTls`, or a `startTls` on a connection that is closing or has ended, rejects without any effect', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     const started = near.startTls(side.options);
     await expect(near.startTls(side.options)).rejects.toEqual(invalid('already begun'));
@@ -405,7 +405,7 @@ describe.each(sides)('TLS on an open connection, $name', (side) => {
     await expect(readAll(raw)).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('T10: TLS can start with this library on both sides, even if both sides send at once', async () => {
+  it('T10: TLS can start with this library on both sides, even if both sides send during the handshake', async () => {
     const { near, raw } = await side.pair<string, string>({ codec: lines() });
     near.destroy();
     raw.destroy();

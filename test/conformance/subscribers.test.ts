@@ -50,7 +50,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect([first.values, second.values, third.values]).toEqual([['a', 'b', 'c'], ['a', 'b', 'c', 'd'], ['a']]);
   });
 
-  it('F4: every subscriber is notified of the end, even a later subscriber', async () => {
+  it('F4: every subscriber is notified of the end, even a subscriber that joins after the end', async () => {
     const { near, far } = await pairAt(place, { codec });
     const recordings = [record(near.data), record(near.data)];
     far.data.next('a');
@@ -77,7 +77,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     expect(deepest).toBe(1);
   });
 
-  it('F8: re-entrant sends, holds, subscribes and unsubscribes keep the order and do not grow the stack', async () => {
+  it('F8: sending, holding, subscribing and unsubscribing within `next` keep the order of the values and do not grow the stack', async () => {
     const { near, far } = await pairAt(place, { codec, maxBuffered: 1 << 24 });
     const count = 30_000;
     const received: string[] = [];
@@ -138,7 +138,7 @@ describe.each(places)('several subscribers, over $name', (place) => {
     ]);
   });
 
-  it('F8: after unsubscribe there is no notification, neither a value nor the end', async () => {
+  it('F8: after `unsubscribe`, a subscriber gets no notification, neither a value nor the end', async () => {
     const { near, far } = await pairAt(place, { codec });
     const left = record(near.data);
     const stays = record(near.data);

@@ -34,7 +34,8 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     const recording = record(near.data);
     secured.write(bytes, () => below.end());
     if (name === 'a line' && !usesInternals) {
-      // Without Node's internals, every FIN is the end, and the last line needs no newline (D4).
+      // If the transport does not use Node's internals, every FIN counts as the end, and then the last line needs no
+      // newline (D4).
       expect(await recording.end()).toBe('complete');
       expect(recording.values).toEqual(['whole', 'part']);
       near.destroy();
@@ -65,7 +66,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(incidents.values).toMatchObject([{ code: 'ERR_TLS' }]);
   });
 
-  it('T5: a server reports ERR_TLS for a missing close_notify even if the connection has no reader, or if much was received', async () => {
+  it('T5: a server reports ERR_TLS for a missing close_notify even if the connection has no reader, or if 300,000 bytes were received', async () => {
     const { near, secured, below } = await cutAt<Buffer>(place, {});
     secured.write(Buffer.alloc(300_000), () => below.end());
     const hold = near.data.hold();
@@ -86,7 +87,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(await firstValueFrom(unread.near.closed)).toMatchObject({ error: { code: 'ERR_TLS' } });
   });
 
-  it('T5: a client accepts a FIN without a close_notify as the end, unless it has received nothing', async () => {
+  it('T5: a client accepts a FIN without a close_notify as the end, unless the client has received nothing', async () => {
     const answering = await dialledAt(place, { codec: lines() });
     const recording = record(answering.near.data);
     answering.raw.write('one\n', () => answering.raw.destroy());
@@ -123,7 +124,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
       hold.release();
       const end = await recording.end();
       if (usesInternals) expect(end).toMatchObject({ code: 'ECONNRESET' });
-      // libuv may report the reset as the end, so only the framing shows whether the stream is complete.
+      // libuv sometimes reports the reset as the end, so only the framing shows whether the stream is complete.
       else if (end !== 'complete') expect(end).toMatchObject({ code: 'ECONNRESET' });
     }
   });
@@ -138,7 +139,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
   });
 
   it.each(['TLSv1.2', 'TLSv1.3'] as const)(
-    'T6: with %s, a close_notify precedes the FIN, in whatever way this side ends',
+    'T6: with %s, a close_notify precedes the FIN, in whatever way this side ends its sending side',
     async (version) => {
       const ways: ((connection: Connection) => void)[] = [
         ({ data }) => data.complete(),
@@ -159,14 +160,14 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
         const { address } = await serverAt(place, way, { tls: { ...place.options.tls, maxVersion: version } });
         const { below, secured } = await cutter(await tapAt(place, address, wire));
         await new Promise((resolve) => secured.once('end', resolve));
-        // The close_notify is an alert of two bytes. TLS 1.3 sends it as a data record, with a type and a tag.
+        // The close_notify is an alert of two bytes. TLS 1.3 sends this alert as a data record, with type and tag.
         expect(lastRecord(Buffer.concat(wire.splice(0)))).toBe(version === 'TLSv1.2' ? '150303' : '1703030013');
         below.destroy();
       }
     },
   );
 
-  it('C11: close() delivers a reply of 4 MB while the peer pipelines input', async () => {
+  it('C11: close() delivers a reply of 4 MB, although nobody reads the input that the peer has sent', async () => {
     const reply = Buffer.alloc(4_000_000, 'r');
     const { near, raw } = await acceptedAt(place, { maxBuffered: 8_000_000 });
     raw.write('more\n'.repeat(50_000));
@@ -198,7 +199,7 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
     expect(['ECONNRESET', 'ERR_TLS']).toContain(code);
   });
 
-  it('T7: either side can destroy a connection right after it opens, and a server can refuse a client', async () => {
+  it('T7: either side can destroy a connection right after the connection opens, and a server can refuse a client beyond `maxConnections`', async () => {
     const { server, address } = await serverAt(place, (connection) => connection.destroy(), { maxConnections: 1 });
     const incidents = record(server.incidents);
     for (let i = 0; i < 5; i++) {

@@ -18,7 +18,7 @@ import { usesInternals } from '../support/transport/node/internals/uses-internal
 
 const tls = { ...asServer, allowHalfClosed: true };
 
-/** Accepts a connection with `options`. Its client can end the transport without a close_notify. */
+/** Accepts a connection with `options`. The client of the connection can send a FIN without a close_notify. */
 async function cutAt<T>(place: Place, options: ListenOptions<T, T>) {
   let accepted: (connection: Connection<T, T>) => void = () => undefined;
   const near = new Promise<Connection<T, T>>((resolve) => {
@@ -50,7 +50,7 @@ const ways = [
 ];
 
 describe.each(ways)('allowHalfClosed $name', ({ cut }) => {
-  it('T11: a FIN between frames, without a close_notify, is the end, and the answer arrives', async () => {
+  it('T11: between frames, a FIN without a close_notify is the end, and the client still gets the answer', async () => {
     const { near, secured, below } = await cut<string>({ codec: lines() });
     const recording = record(near.data);
     const answer = readAll(secured);
@@ -63,7 +63,7 @@ describe.each(ways)('allowHalfClosed $name', ({ cut }) => {
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('T11: a FIN without a close_notify is the end even if nothing was sent, or if much is still unread', async () => {
+  it('T11: a FIN without a close_notify is the end even if the client has sent nothing, or if this side has not read everything', async () => {
     const silent = await cut<string>({ codec: lines() });
     const nothing = record(silent.near.data);
     silent.below.end();
@@ -93,7 +93,8 @@ describe.each(ways)('allowHalfClosed $name', ({ cut }) => {
     const recording = record(near.data);
     secured.write(bytes, () => below.end());
     if (name === 'a line' && !usesInternals) {
-      // Without Node's internals, every FIN is the end, and the last line needs no newline (D4).
+      // If the transport does not use Node's internals, every FIN counts as the end, and then the last line needs no
+      // newline (D4).
       expect(await recording.end()).toBe('complete');
       near.destroy();
       return;

@@ -112,7 +112,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     expect(data.endings).toHaveLength(1);
   });
 
-  it('T3: connectTimeout includes the handshake, and unsubscribing during the handshake leaves nothing behind (K7)', async () => {
+  it('T3: connectTimeout covers the time of the handshake, and unsubscribing during the handshake leaves nothing behind (K7)', async () => {
     const arrived: net.Socket[] = [];
     const address = await rawServer(below, (socket) => arrived.push(socket.resume()));
     const late = record(connect(address, { ...place.options, connectTimeout: 100 }));
@@ -154,7 +154,8 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
       const data = record(dialled.data);
       const end = await states.end();
       expect(data.values).toEqual([]);
-      // A server of node:tls refuses the client without an alert. Without Node's internals, every FIN is the end (T5).
+      // A server of node:tls refuses the client without an alert. If the transport does not use Node's internals, every
+      // FIN counts as a clean end (T5).
       if (!usesInternals && end === 'complete') continue;
       expect(end).toMatchObject({ code: 'ERR_TLS' });
       expect(data.endings).toMatchObject([{ code: 'ERR_TLS' }]);
@@ -162,7 +163,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     }
     expect(seen).toEqual([]);
     expect(await incidents.count(1)).toMatchObject([{ code: 'ERR_TLS' }]);
-    // Node's public API does not say why the client left.
+    // If the transport does not use Node's internals, it cannot find out why the client left.
     const why = usesInternals ? 'certificate' : 'the client has gone';
     if (own !== undefined) expect(incidents.values[0]?.message).toContain(why);
   });
@@ -213,7 +214,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
     watching.unsubscribe();
   });
 
-  it('K7: the last subscriber can leave within a callback of the handshake', async () => {
+  it('K7: the last subscriber can leave within a callback that the handshake calls', async () => {
     const { server, address, subscription } = await serverAt(place, () => undefined, {
       tls: {
         ...identity,
@@ -244,7 +245,7 @@ describe.each(securePlaces)('a handshake, over $name', (place) => {
 });
 
 describe.each(realPlaces)('one-sided TLS over $name', (place) => {
-  it('T3: if only one side uses TLS, the connection fails, and neither side waits for the other', async () => {
+  it('T3: if only one side uses TLS, the connection fails, and neither side waits for the other side', async () => {
     const { address, server } = await serverAt(place, () => undefined, { tls: identity, handshakeTimeout: 100 });
     const incidents = record(server.incidents);
     const plain = await clientAt(

@@ -18,7 +18,7 @@ describe.each(securePlaces)("OpenSSL's tools, over $name", (place) => {
       : ['-unix', (address as { path: string }).path];
 
   it.each(['-tls1_2', '-tls1_3'])(
-    'C1: s_client verifies the server, gets an answer, and ends cleanly, with %s',
+    'C1: with %s, s_client verifies the server, gets an answer, and ends cleanly',
     async (version) => {
       let accepted: (connection: Connection<string, string>) => void = () => undefined;
       const connected = new Promise<Connection<string, string>>((resolve) => {
@@ -58,7 +58,7 @@ describe.each(securePlaces)("OpenSSL's tools, over $name", (place) => {
     await firstValueFrom(connection.closed);
   });
 
-  it.each(['-tls1_2', '-tls1_3'])('T11: s_client resumes its session with a server, with %s', async (version) => {
+  it.each(['-tls1_2', '-tls1_3'])('T11: with %s, s_client resumes its session with a server', async (version) => {
     const { address } = await serverAt<string, string>(place, ({ data }) => data.subscribe(data), { codec: lines() });
     const session = join(await freshFolder(), 'session.pem');
     const answers: string[] = [];
@@ -75,7 +75,7 @@ describe.each(securePlaces)("OpenSSL's tools, over $name", (place) => {
   });
 
   it.runIf(place.name === 'tls').each(['-tls1_2', '-tls1_3'])(
-    'T11: a client resumes its session with s_server, with %s',
+    'T11: with %s, a client resumes its session with s_server',
     async (version) => {
       const identity = ['-cert', file('server.pem'), '-key', file('server.key')];
       const child = openssl('s_server', '-www', version, ...identity, '-accept', '127.0.0.1:0');

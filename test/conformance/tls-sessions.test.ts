@@ -56,7 +56,7 @@ describe.each(securePlaces)('TLS sessions, over $name', (place) => {
     },
   );
 
-  it("T11: with TLS 1.3, a client's `tls` object gets its session with the first bytes received, and a server has no session", async () => {
+  it("T11: with TLS 1.3, a client's `tls` object gets `session` with the first received bytes, and a server's `tls` object never has `session`", async () => {
     const { near, far } = await pairAt<string, string>(place, { codec: lines() });
     const info = near.tls;
     far.data.next('hello');
@@ -160,7 +160,7 @@ describe.each(realPlaces)('TLS sessions with `startTls`, over $name', (place) =>
     },
   );
 
-  it('T11: `startTls` resumes sessions if it gets the same options object each time', async () => {
+  it('T11: on accepted connections, `startTls` resumes sessions if each call gets the same options object', async () => {
     const accepted: Connection<string, string>[] = [];
     const { address } = await serverAt<string, string>(place, (connection) => accepted.push(connection), {
       codec: lines(),

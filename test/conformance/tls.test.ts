@@ -30,7 +30,7 @@ const refused = expect.objectContaining({
   message: expect.stringContaining('tls') as string,
 }) as Error;
 
-/** Whether Node accepts a certificate issued for ::1. Node 22.23.0 to 22.23.3 do not. */
+/** Whether Node accepts a certificate issued for ::1, which Node 22.23.0 to 22.23.3 refuse. */
 const verifiesIPv6 = tls.checkServerIdentity('::1', new X509Certificate(server.cert).toLegacyObject()) === undefined;
 
 async function tlsServer(
@@ -113,7 +113,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(states).toEqual(['connecting', 'connected', 'disconnected']);
   });
 
-  it('C11: a large reply arrives complete while the peer pipelines input', async () => {
+  it('C11: a large reply arrives complete, although the server does not read all the input of the peer', async () => {
     const reply = 'r'.repeat(4_000_000);
     const { address } = await tlsServer(
       place,
@@ -177,7 +177,8 @@ describe.each(realPlaces)('TLS over $name', (place) => {
       const refused = dial(address, bad);
       const served: string[] = [];
       refused.data.next('let me in');
-      // A TLS 1.3 client finishes its handshake before the server has verified the client, so it may see only an end.
+      // A TLS 1.3 client finishes its handshake before the server has verified the client. So it is possible that the
+      // client sees only an end.
       await new Promise<void>((resolve) => {
         refused.data.subscribe({
           next: (line) => served.push(line),
@@ -192,7 +193,7 @@ describe.each(realPlaces)('TLS over $name', (place) => {
     expect(incidents).toHaveLength(2);
   });
 
-  it("T1: the message of a failed handshake contains OpenSSL's reason, without its codes and files", async () => {
+  it("T1: the message of a failed handshake contains OpenSSL's reason, without OpenSSL's error codes and file names", async () => {
     const address = await rawServer(place, (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
     const error = (await record(connect(address, { tls: { ca: authority } })).end()) as SocketError;
     expect(error).toMatchObject({ code: 'ERR_TLS', cause: { code: 'ERR_SSL_WRONG_VERSION_NUMBER' } });
@@ -219,7 +220,7 @@ describe('TLS', () => {
     expect(await got).toBe('on purpose');
   });
 
-  it('T1: dialling a tls:// address uses TLS and verifies by default, and the address of a TLS server has `tls: true`', async () => {
+  it('T1: dialling a tls:// address uses TLS and verifies the server by default, and the address of a TLS server has `tls: true`', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data));
     expect(address).toMatchObject({ transport: 'tcp', tls: true });
     const dialled = connect<string, string>(`tls://127.0.0.1:${address.transport === 'tcp' ? address.port : 0}`, {
@@ -316,7 +317,7 @@ describe('TLS', () => {
     ['no certificate in a list', () => ({ key: [], cert: [] })],
     ['a certificate without its key', () => ({ cert: server.cert })],
     ['a key without its certificate', () => ({ key: server.key })],
-    ['a key that does not match', () => ({ key: stranger.key, cert: server.cert })],
+    ['a key of a different certificate', () => ({ key: stranger.key, cert: server.cert })],
     ['garbage', () => ({ key: 'x', cert: 'y' })],
     ['garbage for pfx', () => ({ pfx: Buffer.from('x') })],
     [
@@ -358,7 +359,7 @@ describe('TLS', () => {
     expect(() => connect({ port: 1 }, { tls: options })).toThrow(naming);
   });
 
-  it('T2: a tls:// server without options and a client with unusable options are refused at once', () => {
+  it('T2: a tls:// server without the option `tls` and a client with unusable options are refused at once', () => {
     expect(() => listen('tls://localhost:0')).toThrow(refused);
     const wrong: object[] = [
       { key: 'x', cert: 'y' },
@@ -372,7 +373,7 @@ describe('TLS', () => {
     for (const options of wrong) expect(() => connect({ port: 1 }, { tls: options })).toThrow(refused);
   });
 
-  it('T2: `ca` accepts several authorities, in one text or in a list, with other text around them', async () => {
+  it('T2: `ca` accepts several authorities, in one text or in a list, with other text around the certificates', async () => {
     const { address } = await tlsServer(tcp, ({ data }) => data.subscribe(data));
     for (const ca of [`# ours\n${stranger.cert}\n${authority}`, [stranger.cert, Buffer.from(authority)]]) {
       const { connection } = await clientAt(tcp, address, {

@@ -1,5 +1,5 @@
 /* eslint-disable rxjs-x/no-async-subscribe, rxjs-x/prefer-observer, @typescript-eslint/no-deprecated --
-   what a beginner may write */
+   what a beginner might write */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { config, firstValueFrom, map, Subject, Subscriber, throwError } from 'rxjs';
@@ -79,7 +79,7 @@ describe('errors that stay unhandled', () => {
         }),
     ],
     ['an async observer that rejects', ({ data }) => data.subscribe({ next: () => Promise.reject(boom) })],
-    ['a source', ({ data }) => data.sendFrom(throwError(() => boom)).subscribe()],
+    ['a source of sendFrom', ({ data }) => data.sendFrom(throwError(() => boom)).subscribe()],
     [
       'an operator before sendTo',
       ({ data }) =>
@@ -106,7 +106,7 @@ describe('errors that stay unhandled', () => {
     expect(await after(begin, true)).toEqual([boom]);
   });
 
-  it('S19: `config.onUnhandledError` of RxJS gets the unhandled errors, and no others', async () => {
+  it('S19: `config.onUnhandledError` of RxJS gets the unhandled errors, and no other errors', async () => {
     const events: unknown[] = [];
     config.onUnhandledError = (error: unknown) => void events.push(error);
     onTestFinished(() => {
@@ -126,7 +126,7 @@ describe('errors that stay unhandled', () => {
     expect(events).toEqual([boom]);
   });
 
-  it('S19: an error on a client without an error handler is unhandled', async () => {
+  it('S19: if a subscription to a client has no error handler, an error of the client is unhandled', async () => {
     const begin: [string, (client: ReturnType<typeof connect<string, string>>) => unknown][] = [
       ['data', ({ data }) => data.subscribe(() => undefined)],
       ['derived', ({ data }) => data.pipe(map((line) => `${line}!`)).subscribe(() => undefined)],
@@ -326,7 +326,7 @@ describe('a separate process', () => {
     expect(await outcome(program)).toEqual({ code: 0, output: 'alive\n' });
   });
 
-  it('S19: a bug in an operator ends the process', async () => {
+  it('S19: an exception in an operator ends the process', async () => {
     const program = `${start}
       server.subscribe(({ data }) => { data.pipe(map(() => { throw new Error('a bug of ours'); })).subscribe(); });
       await visit();`;

@@ -1,5 +1,5 @@
 /* eslint-disable rxjs-x/no-async-subscribe, rxjs-x/prefer-observer, rxjs-x/no-subscribe-in-pipe, @typescript-eslint/no-deprecated --
-   what a beginner may write */
+   what a beginner might write */
 import type net from 'node:net';
 import { filter, finalize, firstValueFrom, map, NEVER, Observable, Subject, tap, throwError } from 'rxjs';
 import { concatMapPaced, type ListenOptions, mergeMapPaced, relay, sendTo } from 'rxjs-sockets';
@@ -31,7 +31,7 @@ const beginners: readonly (readonly [name: string, begin: (connection: Lines) =>
   ],
   ['a mapped Flow', ({ data }) => data.pipe(map((line) => line.length)).subscribe(() => undefined)],
   [
-    'a Flow of a Flow of a Flow',
+    'a Flow derived in three steps',
     ({ data }) => {
       const words = data.pipe(map((line) => line.split(' ')));
       const long = words.pipe(filter((word) => word.length > 0));
@@ -68,7 +68,7 @@ const beginners: readonly (readonly [name: string, begin: (connection: Lines) =>
         .pipe(finalize(() => undefined))
         .subscribe(),
   ],
-  ['a floating send', ({ data }) => data.subscribe(() => void data.send('x'.repeat(60_000)))],
+  ['a send that is not awaited', ({ data }) => data.subscribe(() => void data.send('x'.repeat(60_000)))],
   [
     'an awaited send',
     ({ data }) =>
@@ -87,7 +87,7 @@ const failures: readonly (readonly [name: string, code: RegExp, options: ListenO
     ['a bad frame', /ERR_FRAME_TOO_LONG/, {}, (raw) => void raw.write('x'.repeat(70_000))],
     ['a timeout', /ERR_TIMEOUT_RECEIVE/, { receiveTimeout: 30 }, () => undefined],
     [
-      'a handler’s error',
+      'a failure of the source of sendTo',
       /ERR_HANDLER/,
       {},
       (_raw, near) =>
@@ -122,12 +122,13 @@ describe.each([...realPlaces, ...securePlaces].map((place) => [place.name, place
         const ending = firstValueFrom(near.closed);
         raw.write('hello\n');
         await until(() => near.stats.bytesRead === 6);
-        // Only readers that decode find a bad frame. Under TLS, an abort may be reported with a different code.
+        // Only readers that decode find a bad frame. Under TLS, an abort is sometimes reported with a different code.
         const isDecoded = !/bytes|body|sendFrom$|sendFrom through|relay|writable/.test(kind);
         if (how === 'a bad frame' && !isDecoded) near.destroy();
         else if (how === 'a reset' && place.name.startsWith('tls')) {
           raw.destroy();
-          // Without Node's internals, the FIN that `destroy` sends counts as a clean end (T5), so `near` stays open.
+          // If the transport does not use Node's internals, the FIN of `raw.destroy` counts as a clean end (T5).
+          // Then `near` stays open until the test destroys `near`.
           if (!usesInternals) near.destroy();
         } else await fail(raw, near);
         raw.resume();

@@ -12,7 +12,7 @@ import { readAll } from '../support/sockets/read-socket.js';
 const reply = Buffer.alloc(4_000_000, 'r');
 
 describe.each(realPlaces)('a connection whose reader has left, over $name', (place) => {
-  it('C22: the connection is closed cleanly once its reply is sent, although the peer sends more than the read-ahead limit', async () => {
+  it('C22: the connection is closed cleanly after its reply has been sent, although the peer sends more than the read-ahead limit', async () => {
     const ends: string[] = [];
     const { address } = await serverAt(
       place,
@@ -37,7 +37,7 @@ describe.each(realPlaces)('a connection whose reader has left, over $name', (pla
 });
 
 describe('claimTimeout', () => {
-  /** In virtual time, serves a client that sends once and stays connected. Returns how its connection ended. */
+  /** In virtual time, serves a client that sends once and stays connected. Returns how the connection ended. */
   const within = (use: (connection: Connection) => void): string[] => {
     const log: string[] = [];
     new TestScheduler(() => undefined).run(({ flush }) => {
@@ -59,7 +59,7 @@ describe('claimTimeout', () => {
     return log;
   };
 
-  it('C22: claimTimeout does not end a connection that was read and whose sending side is open', () => {
+  it('C22: claimTimeout does not end a connection that has had a reader and whose sending side is open', () => {
     const log = within(({ data }) => data.pipe(take(1)).subscribe());
     expect(log).toEqual(['ERR_CLOSED']);
   });

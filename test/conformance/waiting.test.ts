@@ -23,7 +23,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(recording.values).toEqual(['one', 'two', 'three']);
   });
 
-  it('F1: a Flow stops emitting when the last subscriber leaves, and the next subscriber gets the rest', async () => {
+  it('F1: a Flow stops emitting when the last subscriber leaves, and the next subscriber gets the remaining values', async () => {
     const { near, far } = await pairAt(place, { codec });
     for (const line of ['a', 'b', 'c', 'd', 'e']) far.data.next(line);
     await until(() => near.stats.bytesRead === 10);
@@ -52,7 +52,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(stays.values).toEqual(['a', 'b']);
   });
 
-  it('F1: firstValueFrom takes exactly one message, and the next subscriber gets the message after it', async () => {
+  it('F1: firstValueFrom takes exactly one message, and the next subscriber gets the following message', async () => {
     const { near, far } = await pairAt(place, { codec });
     const sent = Array.from({ length: 20 }, (_, index) => `line ${index}`);
     for (const line of sent) far.data.next(line);
@@ -61,7 +61,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(received).toEqual(sent);
   });
 
-  it('F1: if one subscriber leaves and another joins during the same delivery, no value is lost', async () => {
+  it('F1: if one subscriber leaves and another subscriber joins while values are being emitted, no value is lost', async () => {
     const { near, far } = await pairAt(place, { codec });
     const received: string[] = [];
     const sent = Array.from({ length: 100 }, (_, index) => String(index));
@@ -75,7 +75,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(received).toEqual(sent);
   });
 
-  it('F1: the end is noticed without a reader if at most 65,536 bytes precede it, and no byte is lost', async () => {
+  it('F1: without a reader, a connection notices the end of the stream if at most 65,536 bytes precede it, and no byte is lost', async () => {
     const { near, far } = await pairAt(place, { halfOpen: false });
     far.data.next(Buffer.alloc(65_536, 'x'));
     far.data.complete();
@@ -86,7 +86,7 @@ describe.each(places)('a Flow without subscribers, over $name', (place) => {
     expect(Buffer.concat(recording.values)).toEqual(Buffer.alloc(65_536, 'x'));
   });
 
-  it('F1: nothing is read ahead beyond 65,536 bytes and the current chunk', async () => {
+  it('F1: without a reader, a connection reads ahead at most 65,536 bytes and the current chunk', async () => {
     const { near, far } = await pairAt(place, { maxBuffered: 1 << 26 });
     const sent = Buffer.alloc(1 << 24, 'x');
     far.data.next(sent);

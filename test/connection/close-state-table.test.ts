@@ -12,7 +12,7 @@ interface Transition {
   readonly condition: string;
   readonly actions: readonly string[];
   readonly next: Phase | undefined;
-  /** The input whose lines apply instead, if the table says `as …`. */
+  /** If the table says `as …`: the input whose lines apply instead of this line. */
   readonly as: string | undefined;
 }
 
@@ -151,7 +151,7 @@ function allCalls(): Call[] {
   return calls;
 }
 
-/** Every state that some sequence of inputs leads to. */
+/** Returns every state to which some sequence of inputs leads. */
 function allStates(calls: readonly Call[]): CloseState[] {
   const states = new Map<string, CloseState>();
   const found = [true, false].map((halfOpen) => new CloseState({ halfOpen, closeTimeout }));
@@ -196,11 +196,11 @@ describe('the table in the comment of CloseState', () => {
     return find(fields, { ...call, input: line.as, error: call.error ?? fields.reason?.error });
   }
 
-  it('contains exactly the conditions that this test knows', () => {
+  it('the table contains exactly the conditions that this test knows', () => {
     expect(new Set(table.map(({ condition }) => condition))).toEqual(new Set(Object.keys(conditions)));
   });
 
-  it('contains every input of the class', () => {
+  it('the table contains every input of CloseState', () => {
     const inner = ['constructor', 'isEndDue', 'finishSending', 'announceFirst', 'abort'];
     const members = Object.entries(Object.getOwnPropertyDescriptors(CloseState.prototype));
     const methods = members
@@ -210,7 +210,7 @@ describe('the table in the comment of CloseState', () => {
     expect(new Set(calls.map(({ input }) => input))).toEqual(new Set(methods));
   });
 
-  it('matches what each input does in each state', () => {
+  it('the table says what each input does in each state', () => {
     const states = allStates(calls);
     expect(new Set(states.map((state) => fieldsOf(state).phase))).toEqual(new Set(phases));
     for (const start of states) {

@@ -137,7 +137,7 @@ class Driver {
     this.perform(this.state.socketClosed(error));
   }
 
-  /** Lets everything due happen: the FIN is sent, the work ends, the readers leave, and the timers fire. */
+  /** Lets all due events happen: the FIN is sent, the work ends, the readers leave, and the timers fire. */
   settle(): void {
     const steps: Input[] = ['flush', 'work ends', 'reader leaves', 'other events', 'time out'];
     for (let round = 0; round < 20; round++) for (const step of steps) this.input(step);
@@ -209,7 +209,7 @@ class Driver {
 
 const sequences = fc.array(fc.constantFrom(...inputs), { maxLength: 30 });
 
-/** Runs the inputs with all options, and checks after each input. */
+/** Applies the inputs with every combination of options, and calls `check` after each input. */
 function run(steps: readonly Input[], check: (driver: Driver, step: Input) => void, settle = true): void {
   for (const halfOpen of [false, true]) {
     for (const hasSuccessor of [false, true]) {
@@ -240,20 +240,20 @@ function after(...steps: Input[]): Driver {
 }
 
 describe('CloseState, for every sequence of inputs,', () => {
-  it('C6: sends at most one FIN', () => {
+  it('C6: at most one FIN is sent', () => {
     always(({ finsAsked, finsSent }) => {
       expect(finsAsked).toBeLessThanOrEqual(1);
       expect(finsSent).toBeLessThanOrEqual(finsAsked);
     });
   });
 
-  it('C12: reports one outcome, once the socket has closed', () => {
+  it('C12: exactly one outcome is reported, when the socket has closed', () => {
     always(({ outcomes, isSocketClosed }) => {
       expect(outcomes).toBe(isSocketClosed ? 1 : 0);
     });
   });
 
-  it('C12: keeps the first failure, unless a frame error or a reset explains the end better', () => {
+  it('C12: CloseState keeps the first failure, unless a frame error or a reset explains the end better', () => {
     fc.assert(
       fc.property(sequences, (steps) => {
         let first: { readonly kind: string; readonly error: SocketError } | undefined;
@@ -274,7 +274,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     );
   });
 
-  it('C12: reports a clean end only if both sides have finished', () => {
+  it('C12: a clean end is reported only if both sides have finished', () => {
     always(({ state, outcomes, isPeerFinished, finsSent }) => {
       if (outcomes === 0 || state.failure !== undefined) return;
       expect(isPeerFinished).toBe(true);
@@ -282,7 +282,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     });
   });
 
-  it('C8: fails the readers of an aborted connection, unless their stream had already ended', () => {
+  it('C8: the readers of an aborted connection get an error, unless the received stream had already ended', () => {
     always(({ isAborted, performed, end }) => {
       if (!isAborted) return;
       const hadEnd = performed.includes('finishInput') || performed.includes('stopInput');
@@ -290,7 +290,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     });
   });
 
-  it('C11: limits the time of a connection that closes, drains or has received a bad frame', () => {
+  it('C11: the time of a connection is limited if the connection closes, drains or has received a bad frame', () => {
     always(({ performed, hasCloseTimer }) => {
       if (performed.includes('lingerInput') || performed.includes('stopInput')) {
         expect(hasCloseTimer || performed.includes('reset') || performed.includes('release')).toBe(true);
@@ -298,7 +298,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     });
   });
 
-  it('C11, S7: after a close, drain or failure, ends once the work and the readers have ended, without help from the peer', () => {
+  it('C11, S7: after a close, drain or failure, the connection ends when the work and the readers have ended, whatever the peer does', () => {
     fc.assert(
       fc.property(
         sequences,
@@ -315,14 +315,14 @@ describe('CloseState, for every sequence of inputs,', () => {
     );
   });
 
-  it('C7: always limits the time of a sending side that continues after the peer has finished', () => {
+  it('C7: the time of a sending side is limited if the sending side continues after the peer has finished', () => {
     always(({ state, isPeerFinished, end, finsSent, hasHalfOpenTimer, hasCloseTimer }) => {
       if (!isPeerFinished || end !== 'fin' || state.isOver || finsSent > 0) return;
       expect(hasHalfOpenTimer || hasCloseTimer).toBe(true);
     });
   });
 
-  it('C20: resets on destroy, even after the FIN, unless the connection is over', () => {
+  it('C20: destroy resets the connection, even after the FIN, unless the connection is over', () => {
     fc.assert(
       fc.property(sequences, (steps) => {
         const driver = after(...steps);
@@ -335,7 +335,7 @@ describe('CloseState, for every sequence of inputs,', () => {
     );
   });
 
-  it('after the outcome, notifies the readers that still have received data to read, and does nothing else', () => {
+  it('after the outcome, CloseState only notifies the readers that still have received data to read', () => {
     fc.assert(
       fc.property(sequences, sequences, (steps, later) => {
         const driver = after(...steps);
@@ -352,14 +352,14 @@ describe('CloseState, for every sequence of inputs,', () => {
 });
 
 describe('CloseState', () => {
-  it('C16: ends the sending side when the peer has finished and the last reader has left', () => {
+  it('C16: the sending side ends when the peer has finished and the last reader has left', () => {
     const driver = after('peer finishes');
     expect(driver.finsAsked).toBe(0);
     driver.input('reader leaves');
     expect(driver.finsAsked).toBe(1);
   });
 
-  it('C7: with halfOpen, keeps the sending side open when the peer has finished', () => {
+  it('C7: with halfOpen, the sending side stays open when the peer has finished', () => {
     const driver = new Driver(true, false);
     driver.input('peer finishes');
     driver.input('reader leaves');
@@ -367,7 +367,7 @@ describe('CloseState', () => {
     expect(driver.hasHalfOpenTimer).toBe(true);
   });
 
-  it('I2: keeps the sending side open if a Node stream has to end it', () => {
+  it('I2: if a Node stream has to end the sending side, the sending side stays open when the peer has finished', () => {
     const driver = new Driver(false, false);
     driver.state.keepSendingAfterPeer();
     driver.input('peer finishes');
@@ -375,20 +375,20 @@ describe('CloseState', () => {
     expect(driver.finsAsked).toBe(0);
   });
 
-  it('K4: ends the sending side without waiting for a reader if another connection follows', () => {
+  it('K4: if another connection follows, the sending side ends without waiting for a reader', () => {
     const driver = new Driver(false, true);
     driver.input('peer finishes');
     expect(driver.finsAsked).toBe(1);
   });
 
-  it('S6: after completeAndClose, closes when the last reader has left', () => {
+  it('S6: after completeAndClose, the connection closes when the last reader has left', () => {
     const driver = after('completeAndClose');
     expect(driver.performed).toEqual(['finishSending']);
     driver.input('reader leaves');
     expect(driver.performed).toEqual(['finishSending', 'stopClaimTimer', 'lingerInput', 'startCloseTimer']);
   });
 
-  it('S7: sends the FIN of a drain only when the work and the readers have ended', () => {
+  it('S7: the FIN of a draining connection is sent only when the work and the readers have ended', () => {
     const driver = after('work begins', 'drain', 'other events');
     expect(driver.finsAsked).toBe(0);
     for (const step of ['work ends', 'other events'] as const) driver.input(step);
@@ -397,7 +397,7 @@ describe('CloseState', () => {
     expect(driver.finsAsked).toBe(1);
   });
 
-  it('D3: sends the reply to a bad frame before the FIN', () => {
+  it('D3: the reply to a bad frame is sent before the FIN', () => {
     const driver = after('bad frame');
     expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ERR_FRAME_INVALID' } });
     expect(driver.isAborted).toBe(false);
@@ -407,7 +407,7 @@ describe('CloseState', () => {
     expect(driver.outcomes).toBe(1);
   });
 
-  it('T5: if the stream was cut off inside a frame, reports the incomplete frame instead of the cut-off', () => {
+  it('T5: if the stream was cut off inside a frame, the incomplete frame is reported instead of the cut-off', () => {
     const state = new CloseState({ halfOpen: false, closeTimeout: 0 });
     const cut = new SocketError('ERR_TLS', 'the stream was cut off');
     const frame = new SocketError('ERR_FRAME_TRUNCATED', 'the stream has ended inside a frame');
@@ -419,29 +419,29 @@ describe('CloseState', () => {
     expect(state.peerEndDelivered(false, false)).toEqual([]);
   });
 
-  it('T5: if the stream was cut off between frames, notifies the readers, then fails the connection', () => {
+  it('T5: if the stream was cut off between frames, the readers are notified, then the connection fails', () => {
     const driver = after('peer is cut off');
     expect(driver.performed).toEqual(['failInput', 'reset', 'failInput']);
   });
 
-  it('C11: at closeTimeout, releases the socket if the FIN was sent, and resets it otherwise', () => {
+  it('C11: at closeTimeout, the socket is released if the FIN was sent, and reset otherwise', () => {
     expect(after('close', 'flush', 'time out').performed.at(-2)).toBe('release');
     expect(after('close', 'time out').performed.at(-2)).toBe('reset');
   });
 
-  it('C22: starts claimTimeout for a connection without a reader, unless the connection is closing', () => {
+  it('C22: claimTimeout starts for a connection without a reader, unless the connection is closing', () => {
     expect(after('reader leaves').hasClaimTimer).toBe(true);
     expect(
       after('reader leaves', 'close', 'flush').performed.filter((action) => action === 'startClaimTimer'),
     ).toHaveLength(1);
   });
 
-  it('C12: if a reset by the peer arrived before the call of destroy, reports the reset', () => {
+  it('C12: if a reset by the peer arrived before the call of destroy, the reset is reported', () => {
     const driver = after('destroy', 'socket fails');
     expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ECONNRESET' } });
   });
 
-  it('C12: reports a failure if the socket closes before both sides have finished', () => {
+  it('C12: a failure is reported if the socket closes before both sides have finished', () => {
     const driver = after('close', 'flush');
     driver.closeSocket();
     expect(driver.state.failure).toMatchObject({ kind: 'failed', error: { code: 'ECONNABORTED' } });

@@ -15,7 +15,7 @@ it.each([
   ['esm', 'mjs'],
   ['cjs', 'cjs'],
 ] as const)('an esbuild bundle runs without any installed package (%s)', async (format, extension) => {
-  // No package can be found from this folder.
+  // A program in this folder finds no installed package.
   const outfile = join(await freshFolder(), `echo.${extension}`);
   await build({
     absWorkingDir: project,

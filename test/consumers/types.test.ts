@@ -15,7 +15,7 @@ const compilers = [
 
 beforeAll(() => cp(fileURLToPath(new URL('programs', import.meta.url)), project, { recursive: true }));
 
-/** Returns the compiler's messages for some of the programs, with every strict check. */
+/** Compiles some of the programs with every strict check, and returns the compiler's messages. */
 async function said(compiler: string, options: readonly string[]): Promise<string> {
   const strict = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--noImplicitOverride'];
   const command = [
@@ -35,12 +35,12 @@ async function said(compiler: string, options: readonly string[]): Promise<strin
 }
 
 describe.each(compilers)('TypeScript %s', { timeout: 120_000 }, (version, compiler) => {
-  it('is the expected version', async () => {
+  it('reports the expected version', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [`${root}${compiler}`, '--version']);
     expect(`${stdout.trim()}.`).toContain(`Version ${version}.`);
   });
 
-  it('accepts the packed package as Node resolves it, without the DOM', async () => {
+  it('accepts the packed package as Node resolves it, without the types of the DOM', async () => {
     const options = ['--module', 'nodenext', '--target', 'es2022', '--lib', 'es2022', 'core.ts', 'echo.ts'];
     expect(await said(compiler, options)).toBe('');
   });

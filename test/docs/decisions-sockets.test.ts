@@ -9,7 +9,7 @@ import { until } from '../support/scheduling/event-loop.js';
 import { text, addressOf } from '../support/docs/decision-tests.js';
 
 describe.each(places)('a server over $name', (place) => {
-  it('S10: completes `listening` when the last subscriber leaves, and emits the next address later', async () => {
+  it('S10: completes `listening` when the last subscriber of the server leaves, and can listen again', async () => {
     const server = listen(await place.address(), place.options);
     for (let run = 0; run < 2; run++) {
       const serving = record(server);
@@ -20,14 +20,14 @@ describe.each(places)('a server over $name', (place) => {
     }
   });
 
-  it('S10: completes `listening` on shutdown, even if it never listened', async () => {
+  it('S10: completes `listening` on shutdown, even if the server never listened', async () => {
     const server = listen(await place.address(), place.options);
     const addresses = record(server.listening);
     await server.shutdown();
     expect([addresses.values, addresses.endings]).toEqual([[], ['complete']]);
   });
 
-  it('S11: reports a failed bind at once, even while it is held, and completes `listening` (S10)', async () => {
+  it('S11: reports a failed bind at once, even while the server is held, and completes `listening` (S10)', async () => {
     const { address } = await serverAt(place, () => undefined);
     const server = listen(address, place.options);
     const hold = server.hold();
@@ -38,7 +38,7 @@ describe.each(places)('a server over $name', (place) => {
     hold.release();
   });
 
-  it('S11: completes at once after a shutdown, even while it is held', async () => {
+  it('S11: completes at once after a shutdown, even while the server is held', async () => {
     const server = listen(await place.address(), place.options);
     const hold = server.hold();
     const serving = record(server);
@@ -75,7 +75,7 @@ describe.each(places)('a client over $name', (place) => {
     expect(states.values.map(({ status }) => status)).toEqual([...run, ...run, ...run]);
   });
 
-  it('K18: prepares each connection before anything else is sent or received', async () => {
+  it('K18: runs `prepare` on each connection before anything else is sent or received', async () => {
     const heard: string[] = [];
     const { address } = await serverAt(
       place,
@@ -106,7 +106,7 @@ describe.each(places)('a client over $name', (place) => {
     expect(heard).toEqual(['login', 'one', 'login']);
   });
 
-  it('K18: reports a failed attempt if prepare fails', async () => {
+  it('K18: reports a failed attempt if `prepare` fails', async () => {
     const { address } = await serverAt(place, ({ data }) => data.subscribe(data));
     const cause = new Error('refused');
     for (const prepare of [() => throwError(() => cause), () => Promise.reject(cause)]) {

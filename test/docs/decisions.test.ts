@@ -23,7 +23,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { text, addressOf } from '../support/docs/decision-tests.js';
 
 describe('addresses', () => {
-  it('A6: parseAddress accepts the address it has returned, and refuses an unknown member', () => {
+  it('A6: parseAddress accepts an address that it has returned, and refuses an address with an unknown member', () => {
     const address = parseAddress('tls://[::1]:443');
     expect(parseAddress(address)).toEqual(address);
     const withMore = { port: 7000, address: '0.0.0.0' } as AddressInput;
@@ -33,7 +33,7 @@ describe('addresses', () => {
 });
 
 describe.each(places)('Flow over $name', (place) => {
-  it('F9: emits nothing during subscribe(), so that others can join, but may emit during release()', async () => {
+  it('F9: emits nothing during subscribe(), so more subscribers can join, but can emit during release()', async () => {
     const { near, far } = await pairAt(place, text);
     far.data.next('one');
     far.data.next('two');
@@ -116,7 +116,7 @@ describe.each(places)('a connection over $name', (place) => {
     hold.release();
   });
 
-  it('C15: lets the newest view read; once its last subscriber has left, lets the previous view read', async () => {
+  it('C15: lets the newest view read, or the previous view if the newest view has no subscribers', async () => {
     const { near, far } = await pairAt(place, text);
     const messages = record(near.data);
     far.data.next('to data');
@@ -164,7 +164,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(received.values).toEqual(['last!']);
   });
 
-  it('C16: without halfOpen and without a reader, ends its sending side at the FIN', async () => {
+  it('C16: without halfOpen and without a reader, ends its sending side when the FIN of the peer arrives', async () => {
     const { near, far } = await pairAt(place, { ...text, halfOpen: false });
     const received = record(far.data);
     near.data.next('unasked');
@@ -202,7 +202,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect([received.values, received.endings]).toEqual([[], ['complete']]);
   });
 
-  it('C18: accepts a burst of more than maxBuffered if the kernel can take it', async () => {
+  it('C18: accepts a burst of more than maxBuffered if the kernel can take the burst', async () => {
     const { near, far } = await pairAt(place, { ...text, maxBuffered: 1_000 });
     const received = record(far.data);
     for (let line = 0; line < 20; line++) near.data.next('x'.repeat(99));
@@ -221,7 +221,7 @@ describe.each(places)('a connection over $name', (place) => {
     expect(received).toBe('b'.repeat(8_192));
   });
 
-  it('C21: emits false on writable, and completes it, when nothing more can be sent', async () => {
+  it('C21: emits false on `writable`, and completes `writable`, when nothing more can be sent', async () => {
     const { near } = await pairAt(place, text);
     const writable = record(near.data.writable);
     near.data.complete();
@@ -335,7 +335,7 @@ describe.each(places)('the end of a connection over $name', (place) => {
 });
 
 describe('a silent server, in virtual time,', () => {
-  /** When and how a client's connection failed if the server sends nothing and the client sends every 40 ms. */
+  /** Says when and how a client's connection fails if the server sends nothing and the client sends every 40 ms. */
   function silence(options: ConnectOptions, heldFor = 0): string[] {
     const events: string[] = [];
     const scheduler = new TestScheduler(() => undefined);

@@ -184,7 +184,7 @@ test("the guide's local.ts serves a socket file that only its user and group can
   expect(await caller.hear()).toBe('hello');
 });
 
-test("the guide's secure.ts and secure-client.ts exchange lines, and no other client is served", async () => {
+test("the guide's secure.ts and secure-client.ts exchange lines, and a client without TLS is refused", async () => {
   const server = await run('secure.ts');
   const port = await portOf(server);
   const client = await run('secure-client.ts', port);
@@ -195,7 +195,7 @@ test("the guide's secure.ts and secure-client.ts exchange lines, and no other cl
   await server.until(/TLS handshake failed/);
 });
 
-test("the guide's starttls.ts and starttls-client.ts upgrade to TLS, and no injected bytes are accepted", async () => {
+test("the guide's starttls.ts and starttls-client.ts upgrade to TLS, and injected bytes are refused", async () => {
   const server = await run('starttls.ts');
   const port = await portOf(server);
   const client = await run('starttls-client.ts', port, 'localhost');

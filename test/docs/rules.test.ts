@@ -28,7 +28,7 @@ describe('docs/semantics.md', () => {
     }
   });
 
-  it.each(rules)('has a test for %s', (rule) => {
+  it.each(rules)('contains rule %s, for which a test exists', (rule) => {
     expect(tested, `no title of a test starts with '${rule}: '`).toContain(rule);
   });
 });

@@ -27,7 +27,7 @@ function start(
   return { program: new Program(child), child };
 }
 
-/** Opens a listening socket as systemd does. This process never accepts on it. Closing it leaves its file. */
+/** Opens a listening socket as systemd does. This process never accepts on the socket. The socket file stays. */
 async function opened(where: { port: number; host: string } | { path: string }) {
   const server = net.createServer();
   const gate = new AcceptGate(server);
@@ -38,7 +38,7 @@ async function opened(where: { port: number; host: string } | { path: string }) 
   onTestFinished(() => void server.close());
   const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
   if ('path' in where) {
-    // On close, Node removes the name that it has bound, so the file gets another name.
+    // When the server closes, Node removes the file at the name that was bound. So the file gets a different name.
     renameSync(`${where.path}.bound`, where.path);
     return { server, fd, address: `unix:${where.path}` };
   }
@@ -53,7 +53,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
   const place = async () =>
     kind === 'tcp' ? { port: 0, host: '127.0.0.1' } : { path: join(await freshFolder(), 'socket') };
 
-  test('S16: listens on the inherited socket, and does not remove its file', async () => {
+  test('S16: listens on the inherited socket, and does not remove the socket file', async () => {
     const { server, fd, address } = await opened(await place());
     const { program, child } = activated(fd);
     const [, reported] = await program.until(/^listening at (.+)$/m);
@@ -69,7 +69,7 @@ describe.each(['tcp', 'unix'])('the example of socket activation on %s', (kind) 
     if (kind === 'unix') expect(lstatSync(address.slice('unix:'.length)).isSocket()).toBe(true);
   });
 
-  test('S16: serves clients that connected before its start or between two runs', async () => {
+  test('S16: serves clients that connected before the example started, or between two of its runs', async () => {
     const { fd, address } = await opened(await place());
     for (let round = 0; round < 2; round++) {
       const callers = await Promise.all([1, 2, 3].map(() => Caller.dial(address)));

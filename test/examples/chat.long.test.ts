@@ -61,7 +61,7 @@ test('the chat example serves one room over both transports until Ctrl-C', async
   expect(existsSync(unix.slice('unix:'.length))).toBe(false);
 });
 
-test('the chat example drops a client that does not read, while the others get everything', async () => {
+test('the chat example drops a client that does not read, and the other clients get everything', async () => {
   const { tcp, unix } = await startChat();
   const ann = await enter('ann', tcp);
   const carol = await enter('carol', unix);
@@ -79,7 +79,7 @@ test('the chat example drops a client that does not read, while the others get e
   expect(await ann.hear()).toBe(`ann: ${line}`);
 });
 
-test('the chat example slows down a client that floods it, so that the others can keep up', async () => {
+test('the chat example slows down a client that floods the room, so that the other clients can keep up', async () => {
   const { tcp, unix } = await startChat();
   const bob = await enter('bob', unix);
   const ann = await enter('ann', tcp);
@@ -89,7 +89,7 @@ test('the chat example slows down a client that floods it, so that the others ca
   for (const line of said) expect(await bob.hear()).toBe(`ann: ${line}`);
 });
 
-test('the chat example lets no client harm the others', async () => {
+test('the chat example lets no client harm the other clients', async () => {
   const { tcp, unix } = await startChat();
   const ann = await enter('ann', tcp);
   const eve = await Caller.dial(unix);

@@ -8,12 +8,12 @@ import { type ByteRecording, recordBytes, recordStream } from '../support/record
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const fromSource = ['--import', 'tsx', '--conditions=rxjs-sockets-source'];
 
-/** Starts a program of `examples/` as users do. It is killed at the end of the test. */
+/** Starts a program of `examples/` as users do. The program is killed at the end of the test. */
 export function example(name: string, ...args: string[]): Program {
   return program([`examples/${name}.ts`, ...args]);
 }
 
-/** Starts Node with this package as `rxjs-sockets`. It is killed at the end of the test. */
+/** Starts Node with this package as `rxjs-sockets`. Node is killed at the end of the test. */
 export function program(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Program {
   const started = programOfMany(args, environment);
   onTestFinished(async () => {
@@ -22,7 +22,7 @@ export function program(args: readonly string[], environment: NodeJS.ProcessEnv 
   return started;
 }
 
-/** Starts Node in the same way, but the caller has to end it. */
+/** Starts Node like {@link program}, but the caller has to end the process. */
 export function programOfMany(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Program {
   const child = spawn(process.execPath, [...fromSource, ...args], {
     cwd: root,
@@ -33,7 +33,7 @@ export function programOfMany(args: readonly string[], environment: NodeJS.Proce
 }
 
 export class Program {
-  /** Its exit status, or the signal that ended it. Resolves after all of its output has arrived. */
+  /** The program's exit status, or the signal that ended the program. Resolves after all its output has arrived. */
   readonly ended: Promise<number | string>;
   private readonly child: ChildProcess;
   private readonly stdout: ByteRecording;
@@ -56,7 +56,7 @@ export class Program {
     return this.stderr.text;
   }
 
-  /** Its process id; 0 if it could not be started. */
+  /** The program's process id, or 0 if the program could not be started. */
   get pid(): number {
     return this.child.pid ?? 0;
   }

@@ -13,7 +13,7 @@ const around = ['', '> rxjs-sockets@0.1.0 start', '> tsx ...', '', '$ '];
 const rows = 30;
 const columns = 80;
 
-/** Makes the tour believe that it writes to a terminal, and keeps its event loop busy half of the time. */
+/** Makes the tour believe that it writes to a terminal, and keeps the tour's event loop busy half of the time. */
 const busyTerminal = `
 Object.assign(process.stdout, { isTTY: true, columns: ${columns} });
 setInterval(() => {
@@ -111,7 +111,7 @@ describe.each(['written to a file', 'on a busy terminal'])('the tour %s', (where
     expect(text).toContain(`ok  never more than ${most?.toFixed(1)} KiB were buffered`);
     expect(held).toMatchObject({ taken: 0, rate: 0 });
     expect(text).toContain(`the producer stopped, ${held.ahead} ahead`);
-    // 32 KiB in 5 ms are 6.25 MiB/s on every machine, and a timer of Node may fire almost a millisecond early.
+    // 32 KiB in 5 ms are 6.25 MiB/s on every machine, and a timer of Node can fire almost a millisecond early.
     expect(slow.rate).toBeLessThan(8);
     const [, lines, answers, news] =
       /([\d,]+) numbered lines[^]*?([\d,]+) answers came[^]*?([\d,]+) messages reached all 50/.exec(text) ?? [];

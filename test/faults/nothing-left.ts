@@ -4,8 +4,8 @@ import { readdirSync } from 'node:fs';
 type Census = ReadonlyMap<string, number>;
 
 /**
- * Runs `work`, then waits until nothing of it is left: no new handle, timer or descriptor, and no object that it has
- * marked. Rejects with a list of what is left after `rounds` rounds of the event loop.
+ * Runs `work`, then waits until no handle, timer or descriptor that `work` has opened, and no object that `work` has
+ * marked, remains. After `rounds` rounds of the event loop, rejects with a list of what remains.
  */
 export async function nothingLeftOf(
   work: (mark: <T extends object>(thing: T) => T) => Promise<void>,
@@ -23,7 +23,7 @@ export async function nothingLeftOf(
     await new Promise((resolve) => setImmediate(resolve));
     left = more(before, census());
     if (left.length > 0) continue;
-    // One collection may not free everything. An object that survives 25 collections is still referenced.
+    // A single garbage collection can miss objects. An object that survives 25 collections is still referenced.
     if (++collections > 25) break;
     gc?.();
     left = marked.filter(({ ref }) => ref.deref() !== undefined).map(({ name }) => name);
@@ -36,7 +36,7 @@ export async function nothingLeftOf(
 function census(): Census {
   const counts = new Map<string, number>();
   for (const kind of process.getActiveResourcesInfo()) {
-    // The check itself uses an immediate.
+    // This check itself uses `setImmediate`.
     if (kind !== 'Immediate') counts.set(kind, (counts.get(kind) ?? 0) + 1);
   }
   counts.set('descriptors', readdirSync('/proc/self/fd').length);

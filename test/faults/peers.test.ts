@@ -27,7 +27,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
       for (let at = 0; at < sent.length; at += 65_536) slow!.bytes.next(sent.subarray(at, at + 65_536));
       expect(slow!.bytes.bufferedBytes).toBeLessThanOrEqual(8 * MiB);
 
-      // Meanwhile, the server serves another peer.
+      // While the first peer is stopped, the server serves another peer.
       const other = await stage.connection(address);
       const served = [...server.connections].find((connection) => connection !== slow);
       served?.bytes.next('hello');
@@ -71,7 +71,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C7: if a killed peer had read everything, all that the peer wrote arrives, then a clean end', async () => {
+  it('C7: if a killed peer had read everything, all that the peer wrote arrives, followed by a clean end', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -86,7 +86,7 @@ describe.each(realPlaces)('a peer in another process over $name', (place) => {
     });
   });
 
-  it('C8: a peer that is killed with unread data fails the connection instead of completing it', async () => {
+  it('C8: if a peer is killed with unread data, the connection fails and does not complete', async () => {
     const killed = await Puppet.start();
     await onStage(place, async (stage) => {
       const { address, accepted } = await stage.accepting();
@@ -143,7 +143,7 @@ describe('a busy event loop', () => {
     while (Date.now() < end);
   }
 
-  it.each(realPlaces)('C23: causes no idle timeout over $name if bytes have arrived', (place) =>
+  it.each(realPlaces)('C23: causes no idle timeout over $name if bytes have arrived in the meantime', (place) =>
     onStage(place, async (stage) => {
       const peer = await Puppet.start();
       const { address, accepted } = await stage.accepting({ idleTimeout: 300 });
@@ -192,7 +192,7 @@ describe('a busy event loop', () => {
       data.next('still there');
       expect(await firstValueFrom(data)).toBe('still there');
       await puppet.kill();
-      // A client that was accepted after its reset is removed.
+      // If the server accepts a client that has already reset its connection, the server removes that connection.
       await until(() => server.connections.size === 1);
     }));
 });

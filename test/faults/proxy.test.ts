@@ -31,11 +31,11 @@ const harmless: readonly [string, Faults][] = [
   ['slices', { slices: [1, 700] }],
   ['a late FIN', { lateFin: [10, 30] }],
   ['a black hole for a while', { blackHoleAfter: [1_000, 2_000], blackHoleFor: 50 }],
-  ['all of these', { latency: [0, 4], bandwidth: 1_000_000, slices: [1, 5_000], lateFin: 5 }],
+  ['all these faults but the black hole', { latency: [0, 4], bandwidth: 1_000_000, slices: [1, 5_000], lateFin: 5 }],
 ];
 
 describe.each(realPlaces)('a connection through a faulty proxy over $name', (place) => {
-  it.each(harmless)('C1: carries all bytes and the end through this fault: %s', (_, faults) =>
+  it.each(harmless)('C1: carries all bytes and the FIN through this fault: %s', (_, faults) =>
     onStage(place, async (stage) => {
       const { data, end } = await through(stage, faults, sent);
       expect(data.equals(sent)).toBe(true);
@@ -43,7 +43,7 @@ describe.each(realPlaces)('a connection through a faulty proxy over $name', (pla
     }),
   );
 
-  it('C1: joins messages that arrive one byte at a time, in both directions', () =>
+  it('C1: decodes messages that arrive one byte at a time, in both directions', () =>
     onStage(place, async (stage) => {
       const { address: target } = await stage.server<string, string>(({ data }) => data.subscribe(data), {
         codec: lines(),
@@ -57,7 +57,7 @@ describe.each(realPlaces)('a connection through a faulty proxy over $name', (pla
       expect(echoes).toEqual(words);
     }));
 
-  it('C8: reports a reset as one error after the bytes before it, and never completes', () =>
+  it('C8: reports a reset as one error after the bytes that arrived before the reset, and never completes', () =>
     onStage(place, async (stage) => {
       const { data, end } = await through(stage, { resetAfter: [20_000, 30_000] }, sent);
       expect(data.equals(sent.subarray(0, data.length))).toBe(true);
@@ -73,7 +73,7 @@ describe.each(realPlaces)('a connection through a faulty proxy over $name', (pla
       expect(end).toBe('fin');
     }));
 
-  it('K4: is replaced by a client with reconnect each time it is cut, and no answer is torn', () =>
+  it('K4: with reconnect, is replaced by a new connection each time it is cut, and no answer is incomplete', () =>
     onStage(place, async (stage) => {
       const seen: string[] = [];
       const { address: target } = await stage.server<string, string>(
@@ -109,14 +109,14 @@ describe.each(realPlaces)('a connection through a faulty proxy over $name', (pla
           }),
         );
       });
-      // Data in flight is lost, so a question may be asked twice. No answer is torn or out of order.
+      // A cut loses data in flight, so the client can ask a question twice. No answer is incomplete or out of order.
       const numbers = answers.map(Number);
       expect(numbers.every((number, index) => index === 0 || number >= numbers[index - 1]!)).toBe(true);
       expect(seen.every((line) => /^10\d\d$/.test(line))).toBe(true);
       expect(proxy.strikes.length).toBeGreaterThan(3);
     }));
 
-  it('K5: is replaced after a reset, and the count of retries restarts only after a stable connection', () =>
+  it('K5: with reconnect, is replaced after a reset; only a stable connection restarts the count of retries', () =>
     onStage(place, async (stage) => {
       const { address: target } = await stage.server(({ data }) => data.subscribe({ error: () => undefined }));
       const { address } = await stage.faulty(target, { up: { resetAfter: 0 } });
@@ -168,7 +168,7 @@ describe.each(realPlaces)('a connection through a faulty proxy over $name', (pla
       expect((await firstValueFrom(near.closed)).reason).toBe('destroyed');
     }));
 
-  it('C11: if the proxy forwards nothing, close() ends at closeTimeout', () =>
+  it('C11: if the proxy forwards nothing, close() resolves after closeTimeout', () =>
     onStage(place, async (stage) => {
       const { address: target, accepted } = await stage.accepting({ closeTimeout: 50 });
       const { address } = await stage.faulty(target, { up: { blackHoleAfter: 0 } });

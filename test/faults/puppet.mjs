@@ -1,5 +1,5 @@
-// node puppet.mjs: a peer in a separate process, with plain sockets. Its parent controls it over IPC, and can stop or
-// kill it. Each order gets one answer. The events of a socket are reported as they happen.
+// node puppet.mjs: a peer in a separate process, with plain sockets. The parent process sends orders over IPC, and can
+// stop or kill this process. Each order gets one answer. The events of a socket are reported as they happen.
 import net from 'node:net';
 
 /** @type {Map<number, net.Socket>} */
@@ -42,7 +42,7 @@ const orders = {
 };
 
 process.on('message', async (order) => {
-  // JSON would leave `undefined` out.
+  // IPC sends JSON, which would omit an answer that is `undefined`.
   process.send({ answer: (await orders[order.do](order)) ?? null });
 });
 process.on('disconnect', () => process.exit());

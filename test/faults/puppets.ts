@@ -11,7 +11,7 @@ export interface PuppetEvent {
   readonly event: 'end' | 'error' | 'close';
   readonly id: number;
   readonly code?: string;
-  /** How many bytes the socket had received by then. */
+  /** How many bytes the socket had received before the event. */
   readonly received: number;
 }
 
@@ -38,7 +38,7 @@ export class Puppet {
     return puppet;
   }
 
-  /** Returns the number of a socket connected to `address`, or 0 if it could not connect. */
+  /** Connects a socket to `address`, and returns the id of the socket, or 0 if the socket could not connect. */
   connect(address: Address): Promise<number> {
     const where =
       address.transport === 'tcp'

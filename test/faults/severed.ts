@@ -28,7 +28,7 @@ let asked = 0;
 const states = client.subscribe((state) => {
   if (state.status === 'disconnected') {
     events.push(state.error?.code ?? 'clean');
-    // The first attempt to reconnect fails without the interface.
+    // The first attempt to reconnect has failed, because the interface is down.
     if (events.length === 2) link('up');
   }
   if (state.status === 'connected') client.data.next(`question ${++asked}`);

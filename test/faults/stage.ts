@@ -18,7 +18,7 @@ import { nothingLeftOf } from './nothing-left.js';
 
 type Mark = <T extends object>(thing: T) => T;
 
-/** Runs `work`, ends its servers and clients, and checks that nothing of them is left, not even a file. */
+/** Runs `work`, ends the servers and clients of its stage, and checks that none of their resources or files remain. */
 export async function onStage(place: Place, work: (stage: Stage) => Promise<void>): Promise<void> {
   const folders = new Set<string>();
   await nothingLeftOf(async (mark) => {
@@ -103,7 +103,7 @@ export class Stage {
     return { proxy, address: await firstValueFrom(proxy.listening) };
   }
 
-  /** Unsubscribes at the end of the stage. */
+  /** Unsubscribes `subscription` when the stage is cleared. */
   add(subscription: Subscription): void {
     this.subscriptions.push(subscription);
   }

@@ -11,7 +11,7 @@ import { record } from '../support/recording/record.js';
 import { asClient, asServer, beginAsServer } from '../support/connection/start-tls.js';
 import { until } from '../support/scheduling/event-loop.js';
 
-/** A server that starts TLS on request and then echoes. It records what it hears and how its connections end. */
+/** A server that starts TLS on request and then echoes, with records of what it receives and how connections end. */
 async function upgrading(
   place: (typeof realPlaces)[number],
   handshakeTimeout: number,

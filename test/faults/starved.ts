@@ -1,4 +1,4 @@
-// A test runs this program. It has no free descriptors when it dials, and frees some later.
+// A test runs this program. The program has no free descriptors when its client dials, and frees some later.
 import { closeSync, openSync } from 'node:fs';
 import { tap, timer } from 'rxjs';
 import { connect } from 'rxjs-sockets';
@@ -20,7 +20,7 @@ const client = connect<string, string>(address!, {
   reconnect: {
     delay: (_error, attempt) =>
       timer(5).pipe(
-        // Descriptors are taken right before the client dials, because loading this program frees some.
+        // Loading this program frees some descriptors. So they are taken again right before the client dials.
         tap(() => {
           if (attempt === 1) takeAll();
           else for (const fd of taken.splice(0)) closeSync(fd);

@@ -17,7 +17,7 @@ describe.each(places)('values of one turn that do not fit into one write, over $
       let first: Connection | undefined;
       const { address } = await stage.server(
         (connection) => {
-          // The server does not read the first connection.
+          // The server does not read from the first connection.
           if (first === undefined) first = connection;
           else connection.data.subscribe({ next: (bytes) => given.push(bytes.readUInt32BE()), error: () => undefined });
         },
@@ -35,7 +35,7 @@ describe.each(places)('values of one turn that do not fit into one write, over $
         message.writeUInt32BE(number);
         client.data.next(message);
       }
-      // Waits until the kernel, or the memory transport, takes no more.
+      // Waits until the kernel, or the memory transport, takes no more bytes.
       let waiting = -1;
       for (let same = 0; same < 20;) {
         await new Promise((resolve) => setImmediate(resolve));

@@ -11,7 +11,7 @@ import { SourceFlow } from '../support/flow/source-flow.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
 describe('concatMapPaced', () => {
-  it('F6: on a source that is not a Flow, throws ERR_NOT_A_FLOW when applied, not when created', () => {
+  it('F6: concatMapPaced throws ERR_NOT_A_FLOW when it is applied to a source that is not a Flow, not when it is created', () => {
     const operator = concatMapPaced((value: number) => of(value));
     for (const source of [of(1), new Subject<number>(), from([1]).pipe(map((value) => value))]) {
       expect(refusal(() => source.pipe(operator))).toMatchObject({
@@ -22,7 +22,7 @@ describe('concatMapPaced', () => {
     expect(() => new SourceFlow(1).pipe(operator)).not.toThrow();
   });
 
-  it('F6: runs one inner source at a time, in order, and holds the origin while it runs', () => {
+  it('F6: concatMapPaced runs one inner source at a time, in order, and holds the origin while an inner source runs', () => {
     const source = new SourceFlow('a', 'b', 'c');
     const inners: Record<string, Subject<string>> = { a: new Subject(), b: new Subject(), c: new Subject() };
     const begun: string[] = [];
@@ -52,7 +52,7 @@ describe('concatMapPaced', () => {
     expect(recording.endings).toEqual(['complete']);
   });
 
-  it('F6: an inner source is torn down before the next one starts', async () => {
+  it('F6: an inner source is torn down before the next inner source starts', async () => {
     const events: string[] = [];
     const source = SourceFlow.ending('a', 'b');
     const work = (value: string) => {
@@ -63,7 +63,7 @@ describe('concatMapPaced', () => {
     expect(events).toEqual(['begin a', 'end a', 'begin b', 'end b']);
   });
 
-  it('F6: an error ends the output at once and releases the origin', async () => {
+  it('F6: an error of an inner source immediately ends the output and releases the origin', async () => {
     const source = new SourceFlow('a', 'b', 'c');
     const recording = new Recording(
       source.pipe(concatMapPaced((value) => (value === 'b' ? throwError(() => new Error('bad')) : of(value)))),
@@ -75,7 +75,7 @@ describe('concatMapPaced', () => {
     expect(source.subscribed).toBe(false);
   });
 
-  it('F1: after an unsubscription, the next subscriber gets the values whose inner sources have not started', async () => {
+  it('F1: after a subscriber has left, the next subscriber gets the values whose inner sources have not started', async () => {
     const source = new SourceFlow(1, 2, 3);
     const flow = source.pipe(concatMapPaced((value) => [value]));
     expect(await firstValueFrom(flow)).toBe(1);
@@ -122,7 +122,7 @@ describe('concatMapPaced', () => {
     expect(source.held).toBe(false);
   });
 
-  it("F6: emits the same values as RxJS's concatMap, for any inner sources", async () => {
+  it("F6: concatMapPaced emits the same values as RxJS's concatMap, for any inner sources", async () => {
     const inner = fc.oneof(
       fc.array(fc.nat(99), { maxLength: 4 }).map((values) => () => values),
       fc.array(fc.nat(99), { maxLength: 4 }).map((values) => () => from(values)),
@@ -163,7 +163,7 @@ describe('concatMapPaced', () => {
   });
 
   it.each(places.map((place) => [place.name, place] as const))(
-    'F6: for a channel over %s, makes the sender wait while a message is processed',
+    'F6: over %s, the sender waits while concatMapPaced processes a message',
     async (_name, place) => {
       const { near, far } = await pairAt(place);
       const chunk = Buffer.alloc(30_000, 'x');

@@ -27,7 +27,7 @@ function flood(address: Address): ChildProcess {
   return program('flooding-client.mjs', [where, String(amount)]);
 }
 
-/** Returns by how many bytes a process grows when plain `node:net` reads the flood. Node 24 doubled this number. */
+/** Returns by how many bytes a process grows when plain `node:net` reads the flood. This number doubled in Node 24. */
 async function grownByPlainReader(place: Place): Promise<number> {
   const address = parseAddress(await place.address());
   const reader = program('plain-reader.mjs', address.transport === 'unix' ? [address.path] : []);
@@ -63,7 +63,7 @@ function resident(): number {
 }
 
 describe.each(realPlaces)('a flood over $name', (place) => {
-  it('F3: fills only kernel buffers and the read-ahead while the Flow is held, and arrives completely after the release', async () => {
+  it('F3: while the Flow is held, a flood fills only kernel buffers and the read-ahead, and after the release, the flood arrives completely', async () => {
     const plain = await grownByPlainReader(place);
     let accepted: (connection: Connection) => void = () => undefined;
     const connected = new Promise<Connection>((resolve) => {
@@ -101,7 +101,7 @@ describe.each(realPlaces)('a flood over $name', (place) => {
     expect((await firstValueFrom(connection.closed)).bytesRead).toBe(amount * MiB);
   });
 
-  it('F1: fills only kernel buffers and the read-ahead while the Flow has no subscriber', async () => {
+  it('F1: while the Flow has no subscriber, a flood fills only kernel buffers and the read-ahead', async () => {
     let accepted: (connection: Connection) => void = () => undefined;
     const connected = new Promise<Connection>((resolve) => {
       accepted = resolve;

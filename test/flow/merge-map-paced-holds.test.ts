@@ -47,7 +47,8 @@ describe('mergeMapPaced', () => {
     expect(source.held).toBe(true);
     for (const hold of holds) hold.release();
     await turns();
-    // Three inner sources run at once. Two of the first three have ended, so the fourth has run as well.
+    // Three inner sources run at the same time. Two of the first three sources have ended, so the fourth source has run
+    // as well.
     expect(recording.values.toSorted()).toEqual(['a', 'b', 'd', 'e', 'f', 'g', 'z']);
     const late = derived.hold();
     flow.push('h', 'i');
@@ -62,7 +63,7 @@ describe('mergeMapPaced', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F2: if an inner source starts while the output is held, the source waits for the release', async () => {
+  it('F2: if an inner source starts while the output is held, the inner source waits for the release', async () => {
     const source = new SourceFlow(0);
     const inner = counting(['a', 'b']);
     // `project` holds the output after the origin's value has been taken.

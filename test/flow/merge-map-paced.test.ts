@@ -35,7 +35,7 @@ const throwing: Iterable<number> = {
 };
 
 describe('mergeMapPaced', () => {
-  it('F6: on a source that is not a Flow, throws ERR_NOT_A_FLOW when applied', () => {
+  it('F6: mergeMapPaced throws ERR_NOT_A_FLOW when it is applied to a source that is not a Flow', () => {
     const operator = mergeMapPaced((value: number) => of(value), 2);
     expect(refusal(() => of(1).pipe(operator))).toMatchObject({
       code: 'ERR_NOT_A_FLOW',
@@ -45,7 +45,7 @@ describe('mergeMapPaced', () => {
   });
 
   it.each([0, -1, 1.5, Number.NaN, Infinity, '2', undefined, null])(
-    'A5: `concurrent` of %o is refused at once',
+    'A5: `concurrent` of %o is refused immediately',
     (bad) => {
       expect(refusal(() => mergeMapPaced(() => EMPTY, bad as number))).toMatchObject({
         code: 'ERR_OPTION_INVALID',
@@ -54,7 +54,7 @@ describe('mergeMapPaced', () => {
     },
   );
 
-  it('F6: runs `concurrent` inner sources, and holds the origin until one of them has ended', () => {
+  it('F6: while `concurrent` inner sources run, mergeMapPaced holds the origin, and starts no further inner source', () => {
     const source = new SourceFlow(...numbers(5));
     const jobs = new Jobs();
     const recording = new Recording(source.pipe(mergeMapPaced(jobs.start, 2)));
@@ -77,7 +77,7 @@ describe('mergeMapPaced', () => {
     recording.subscription.unsubscribe();
   });
 
-  it('F6: completes once the origin and every inner source have completed', () => {
+  it('F6: the output completes when the origin and every inner source have completed', () => {
     const source = SourceFlow.ending(1, 2);
     const jobs = new Jobs();
     const recording = new Recording(source.pipe(mergeMapPaced(jobs.start, 3)));
@@ -91,7 +91,7 @@ describe('mergeMapPaced', () => {
     expect(recording.endings).toEqual(['complete']);
   });
 
-  it('F6: completes if the origin is empty, and fails if the origin fails', async () => {
+  it('F6: the output completes if the origin is empty, and fails if the origin fails', async () => {
     const jobs = new Jobs();
     const empty = new Recording(SourceFlow.ending<number>().pipe(mergeMapPaced(jobs.start, 3)));
     expect(await empty.end()).toBe('complete');
@@ -103,7 +103,7 @@ describe('mergeMapPaced', () => {
     expect(failing.held).toBe(false);
   });
 
-  it('F6: accepts every inner source that RxJS accepts', async () => {
+  it('F6: mergeMapPaced accepts every inner source that RxJS accepts', async () => {
     const inner = SourceFlow.ending('flow');
     const sources: ObservableInput<string>[] = [
       of('observable', 'twice'),
@@ -177,7 +177,7 @@ describe('mergeMapPaced', () => {
     expect(got).toBe(count);
   });
 
-  it('F6: the index passed to `project` counts per subscription', () => {
+  it('F6: the index passed to `project` starts at 0 for each subscription', () => {
     const source = new SourceFlow('a', 'b');
     const flow = source.pipe(mergeMapPaced((value, index) => [`${value}${index}`], 1));
     const one = new Recording(flow);
@@ -263,7 +263,7 @@ describe('mergeMapPaced', () => {
     }
   });
 
-  it('F6: in a chain of mergeMapPaced, holding the last output holds the first origin', async () => {
+  it('F6: in a chain of paced operators, holding the last output holds the first origin', async () => {
     const source = SourceFlow.ending(...numbers(20));
     const running = [0, 0];
     const most = [0, 0];
@@ -288,7 +288,7 @@ describe('mergeMapPaced', () => {
     expect(most[1]).toBe(1);
   });
 
-  it('F6: if the origin emits several values at once, the values over the limit wait, in order', () => {
+  it('F6: if the origin emits several values in one call, the values over `concurrent` wait, in order', () => {
     const source = new SourceFlow(0);
     const several = source.pipe(mergeMap(() => numbers(5)));
     const jobs = new Jobs();
@@ -333,7 +333,7 @@ describe('mergeMapPaced', () => {
     expect(source.waiting).toEqual(['b']);
   });
 
-  it('F6: at most `concurrent` inner sources run at once, each value is processed once, and everything is released', () => {
+  it('F6: at most `concurrent` inner sources run at the same time, each value is processed once, and the origin is released at the end', () => {
     type Action = 'push' | 'emit' | 'end' | 'hold' | 'release' | 'sync' | 'complete';
     const action = fc.oneof(
       { weight: 4, arbitrary: fc.constant<Action>('push') },

@@ -3,7 +3,7 @@ import { concatMapPaced, type Hold } from 'rxjs-sockets';
 import { describe, expect, it } from 'vitest';
 import { SourceFlow } from '../support/flow/source-flow.js';
 
-/** A Flow whose Holds have only the methods of the interface. */
+/** A Flow whose Holds have only the methods of the interface `Hold`. */
 class FlowWithOwnHolds<T> extends SourceFlow<T> {
   override hold(): Hold {
     const hold = super.hold();
@@ -19,7 +19,7 @@ function numbers(): FlowWithOwnHolds<number> {
 }
 
 describe('a subclass of Flow with its own Holds', () => {
-  it('F5: emits one value for each next()', async () => {
+  it('F5: the subclass emits one value for each next()', async () => {
     const flow = numbers();
     const received: number[] = [];
     for await (const value of flow.pipe(map((number) => number * 2))) {
@@ -30,7 +30,7 @@ describe('a subclass of Flow with its own Holds', () => {
     expect(flow.held).toBe(false);
   });
 
-  it('F6: is held while an inner source of a paced operator runs', async () => {
+  it('F6: the subclass is held while an inner source of a paced operator runs', async () => {
     const flow = numbers();
     const held: boolean[] = [];
     const results = flow.pipe(

@@ -19,7 +19,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { rawPair } from '../support/interop/raw-pair.js';
 
 describe('fromNodeStream', () => {
-  it('C8: resets a TCP socket instead of ending it, so that the peer notices an incomplete stream', async () => {
+  it('C8: error() resets a TCP socket and does not end it, so the peer notices an incomplete stream', async () => {
     const { near, raw } = await rawPair(tcp);
     const channel = fromNodeStream(near);
     const failed = once(raw, 'error');
@@ -70,7 +70,7 @@ describe('fromNodeStream', () => {
     expect(channel.closed).toBe(true);
   });
 
-  it('D3: fails the channel at a bad frame, and ends the stream cleanly', async () => {
+  it('D3: if a bad frame arrives, fails the channel, and ends the stream cleanly', async () => {
     const [near, far] = duplexPair();
     const channel = fromNodeStream(near).framed(lengthPrefixed({ maxLength: 10 }));
     const here = record(channel);
@@ -92,7 +92,7 @@ describe('fromNodeStream', () => {
     expect(stuck.errored).toMatchObject({ code: 'ERR_OVERFLOW' });
   });
 
-  it('C8: destroys the stream with ERR_HANDLER if a source fails', async () => {
+  it('C8: destroys the stream with ERR_HANDLER if the other side of a relay fails', async () => {
     const [near] = duplexPair();
     const [left, right] = [fromNodeStream(near), fromNodeStream(duplexPair()[0])];
     const reason = new Error('enough');
@@ -102,7 +102,7 @@ describe('fromNodeStream', () => {
     expect(near.errored).toMatchObject({ code: 'ERR_HANDLER', cause: { code: 'ERR_CLOSED', cause: reason } });
   });
 
-  it('C8: emits data that the stream had read before it failed, then the error', async () => {
+  it('C8: if the stream fails, emits the data that the stream had read before, then the error', async () => {
     const stream = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
     const channel = fromNodeStream(stream);
     const hold = channel.hold();
@@ -274,7 +274,7 @@ describe('fromNodeStream over other Node streams', () => {
     expect(await once(child, 'close')).toEqual([0, null]);
   });
 
-  it('I1: destroys the streams of a child process, which then ends', async () => {
+  it('I1: error() destroys the streams of a child process, and the process then ends', async () => {
     const child = start('cat');
     const channel = fromNodeStream(Duplex.from({ readable: child.stdout, writable: child.stdin }));
     const here = record(channel);

@@ -92,7 +92,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect(await buffer(far)).toEqual(Buffer.from('one\n'));
   });
 
-  it('I1: still sends values after the other side has ended', async () => {
+  it('I1: still sends values after the FIN of the other side', async () => {
     const [near, far] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const here = record(channel);
@@ -116,7 +116,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect(Buffer.concat(here.values).toString()).toBe('answer');
   });
 
-  it('F1: without a subscriber, reads ahead no more than its limit, and loses nothing', async () => {
+  it('F1: without a subscriber, reads ahead no more than its limit allows, and loses nothing', async () => {
     const [near, far] = await streamsAt(place);
     const piece = Buffer.alloc(16_384, 'x');
     const channel = fromNodeStream(near);
@@ -213,7 +213,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     await expect(channel.send('late')).rejects.toMatchObject({ code: 'ECONNABORTED' });
   });
 
-  it('I1: if the stream fails with a system error, fails with the same code and that error as the cause', async () => {
+  it('I1: reports a system error of the stream with the code of that error, and with that error as cause', async () => {
     const [near] = await streamsAt(place);
     const channel = fromNodeStream(near);
     const here = record(channel);
@@ -224,7 +224,7 @@ describe.each(all)('fromNodeStream over $name', (place) => {
     expect(error).toMatchObject({ code: 'ETIMEDOUT', cause: ofTheSystem });
   });
 
-  it('I1: leaves no listener on the stream, however it ends', async () => {
+  it('I1: leaves no listener on the stream, however the stream ends', async () => {
     for (const end of ['order', 'error', 'destroy', 'failure'] as const) {
       const [near, far] = await streamsAt(place);
       for (const stream of [near, far]) stream.removeAllListeners('error').on('error', () => undefined);

@@ -31,7 +31,7 @@ const values = fc.array(
   { maxLength: 200 },
 );
 
-/** A readable stream that the test feeds, and a record of the pulls. */
+/** A readable stream that the test feeds, and a record of its pulls and its cancellation. */
 function fedStream<T>(highWaterMark = 0) {
   const calls = { pulls: 0, cancelled: undefined as unknown };
   let controller: ReadableStreamDefaultController<T> | undefined;
@@ -50,7 +50,7 @@ function fedStream<T>(highWaterMark = 0) {
   return { readable, controller: controller!, calls };
 }
 
-/** A writable stream that records, and settles each write when the test says so. */
+/** A writable stream that records the calls. If `isEager` is false, a write settles when the test calls `take`. */
 function recordingStream<T>(isEager = true) {
   const calls = { written: [] as T[], isClosed: false, aborted: undefined as unknown };
   const waiting: (() => void)[] = [];
@@ -120,7 +120,7 @@ describe.each(allPlaces)('fromWebStreams over $name', (place) => {
     channel.complete();
   });
 
-  it('I1: error(reason) and a failure of the connection pass through both conversions', async () => {
+  it('I1: error(reason) and a failure of the connection pass through toWebStreams and fromWebStreams', async () => {
     const { near, far } = await pairAt(place);
     const channel = fromWebStreams<Buffer, Bytes>(toWebStreams(near.bytes));
     const here = record(channel);
@@ -212,7 +212,7 @@ describe('fromWebStreams', () => {
     }
     const sending = record(channel.sendFrom(source()));
     await turns();
-    // The sink has one value, and the queue of the channel is bounded.
+    // The sink has taken one value, and the channel queues only a limited number of values.
     expect(calls.written.length).toBe(1);
     expect(pulled).toBeLessThanOrEqual(10);
     expect(channel.bufferedBytes).toBeLessThanOrEqual(65_536 + 10_000);
@@ -231,7 +231,7 @@ describe('fromWebStreams', () => {
     expect(calls.aborted).toMatchObject({ code: 'ERR_OVERFLOW' });
   });
 
-  it('C4: gives the sink no more values than it is ready for', async () => {
+  it('C4: gives the sink no more values than the sink is ready for', async () => {
     let given = 0;
     const size = (): number => {
       given++;
@@ -298,7 +298,7 @@ describe('fromWebStreams', () => {
     expect(calls.written).toEqual(['still here']);
   });
 
-  it('I1: error(reason) aborts the writable stream, cancels the readable stream, and releases both', async () => {
+  it('I1: error(reason) aborts the writable stream, cancels the readable stream, and unlocks both', async () => {
     const { writable, calls } = recordingStream<string>();
     const { readable, calls: source } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
@@ -312,7 +312,7 @@ describe('fromWebStreams', () => {
     await expect(channel.send('late')).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('I1: reports an error of the readable stream after what was read, and aborts the writable stream', async () => {
+  it('I1: reports an error of the readable stream after all values read, and aborts the writable stream', async () => {
     const { writable, calls } = recordingStream<string>();
     const { readable, controller } = fedStream<string>();
     const channel = fromWebStreams({ readable, writable });
@@ -346,7 +346,7 @@ describe('fromWebStreams', () => {
     expect([readable.locked, writable.locked]).toEqual([false, false]);
   });
 
-  it('I1: if the streams have ended or one has failed, the returned channel ends or fails', async () => {
+  it('I1: returns a channel that ends if the streams have ended, and fails if one of them has failed', async () => {
     const closed = new WritableStream<string>();
     await closed.close();
     const { readable, controller } = fedStream<string>(1);
@@ -398,7 +398,7 @@ describe('fromWebStreams', () => {
     expect(calls.written.length).toBeGreaterThan(0);
   });
 
-  it('I1: with CompressionStream, compresses what a connection receives, and sends it back', async () => {
+  it('I1: with CompressionStream, compresses what a connection receives, and sends the result back', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const gzip = fromWebStreams<Uint8Array, Uint8Array>(new CompressionStream('gzip'));
     relay(near.bytes, gzip).subscribe();

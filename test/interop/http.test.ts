@@ -66,7 +66,7 @@ describe.each(allPlaces)('node:http over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('S6: serve reports how connections ended; unsubscribing from it closes the remaining connections', async () => {
+  it('S6: serve reports how connections ended; unsubscribing from serve closes the remaining connections', async () => {
     const web = http.createServer(echo);
     const server = listen(await place.address(), place.options);
     const bound = firstValueFrom(server.listening);
@@ -145,7 +145,7 @@ describe.each(realPlaces)('node:http for plain clients over $name', (place) => {
     await until(() => server.connections.size === 0);
   });
 
-  it('I2: if a client leaves in the middle of a response, ends the response and the connection', async () => {
+  it('I2: if a client disconnects in the middle of a response, ends the response and the connection', async () => {
     let ended: (hadError: unknown) => void = () => undefined;
     const end = new Promise((resolve) => {
       ended = resolve;

@@ -57,13 +57,13 @@ describe('pull', () => {
       got.push(value);
       break;
     }
-    // takeWhile has consumed the value at which it ended.
+    // `takeWhile` has also consumed the value that ended it.
     expect(got).toEqual([0, 1, 2, 4]);
     expect(flow.waiting).toEqual([5]);
     expect(flow.held).toBe(false);
   });
 
-  it('F5: subscribes separately for each iteration', async () => {
+  it('F5: subscribes to the Flow separately for each iteration', async () => {
     const flow = new SourceFlow<number>();
     const pulled = pull(flow);
     const [one, other] = [pulled[Symbol.asyncIterator](), pulled[Symbol.asyncIterator]()];
@@ -137,7 +137,7 @@ describe('pull', () => {
 });
 
 describe('pull with batch', () => {
-  it('F12: emits the available values at once, at most `batch` in an array', async () => {
+  it('F12: returns the available values together, at most `batch` of them in one array', async () => {
     const flow = SourceFlow.ending(...numbers(7));
     const pulled = pull(flow, { batch: 3 }).pipe(map((values) => values));
     expect(pulled).toBeInstanceOf(AsyncIterableX);
@@ -231,7 +231,7 @@ describe('pull with batch', () => {
     await iterator.return?.();
   });
 
-  it('F12: if one value becomes several, returns them in arrays of at most `batch`', async () => {
+  it('F12: if one value becomes several, returns these values in arrays of at most `batch`', async () => {
     const flow = SourceFlow.ending('abcde', 'fg', 'h');
     const letters = flow.pipe(mergeMap((text) => text.split('')));
     const got: string[] = [];
@@ -285,7 +285,7 @@ describe('pull with batch', () => {
     },
   );
 
-  it('F12: refuses a bad `batch` and other options at once, and the error names them', () => {
+  it('F12: refuses a bad `batch` and unknown options at once, and the error names the option', () => {
     const flow = new SourceFlow<number>();
     const refused = (options: unknown): unknown => refusal(() => pull(flow, options as { batch: number }));
     for (const batch of [0, -1, 1.5, NaN, Infinity, 2 ** 31, '3', null, undefined]) {

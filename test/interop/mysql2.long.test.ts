@@ -28,11 +28,11 @@ describeWith('mysql2', programs, (paths) => {
 
   afterAll(async () => server.remove());
 
-  /** Makes the driver use a client of the library. */
+  /** Options that make the driver use a client of the library. */
   function config(address = server.tcp): mysql.ConnectionOptions {
     return {
       stream: () => {
-        // The driver expects its socket to close when the server ends, as a `net.Socket` does by default.
+        // The driver expects that its socket closes after the FIN of the server, as a `net.Socket` does by default.
         const client = connect(address, { halfOpen: false });
         clients.push(client);
         return toNodeStream(client);
@@ -70,7 +70,7 @@ describeWith('mysql2', programs, (paths) => {
     await driver.end();
   });
 
-  test('works as in the recipes', async () => {
+  test('runs the code of the recipe', async () => {
     const { createPool } = promised;
     const [address, user] = [server.tcp, 'root'];
 
@@ -121,14 +121,14 @@ describeWith('mysql2', programs, (paths) => {
     expect(hash.digest('hex')).toBe(expected.digest('hex'));
   });
 
-  test('a reader that stops makes the server wait, and loses nothing', async () => {
+  test('a reader that pauses makes the server wait, and loses nothing', async () => {
     const driver = mysql.createConnection(config());
     onTestFinished(() => driver.destroy());
     const rows = driver.query(`SELECT seq, REPEAT('x', 10000) AS text FROM seq_1_to_5000`).stream();
     let last = 0;
     for await (const { seq } of rows as AsyncIterable<{ seq: number }>) {
       if (seq === 10) {
-        // In this state, the server waits until the kernel takes more.
+        // In the state 'Writing to net', the server waits until the kernel takes more.
         const waiting = `SELECT state FROM information_schema.processlist WHERE info LIKE '%seq_1_to_5000%' AND id <> connection_id()`;
         while (!(await server.ask(waiting)).startsWith('Writing to net'));
       }
@@ -137,7 +137,7 @@ describeWith('mysql2', programs, (paths) => {
     expect(last).toBe(5_000);
   });
 
-  test('a pool of twenty clients works at once', async () => {
+  test('a pool runs queries on twenty clients at the same time', async () => {
     const pool = promised.createPool({ ...config(), connectionLimit: 20 });
     onTestFinished(() => pool.end());
     const together = `SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep'`;
@@ -149,7 +149,7 @@ describeWith('mysql2', programs, (paths) => {
       Array.from({ length: 20 }, () => ({ status: 'rejected', reason: { code: 'ER_QUERY_INTERRUPTED' } })),
     );
 
-    // The same connections continue.
+    // The pool continues to use the same connections.
     const numbers = Array.from({ length: 200 }, (_, number) => number);
     const results = await Promise.all(numbers.map((number) => pool.query('SELECT ? AS number', [number])));
     expect(results.map(([rows]) => rows)).toEqual(numbers.map((number) => [{ number }]));

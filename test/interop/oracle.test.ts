@@ -9,7 +9,7 @@ import { serverAt } from '../support/connection/connected-pairs.js';
 import { rawClient, rawServer, rawSocket } from '../support/sockets/plain-sockets.js';
 import { until } from '../support/scheduling/event-loop.js';
 
-/** An action of either end. A number is how many bytes the end writes. */
+/** An action of either end. A number means that the end writes this many bytes. */
 type Act = number | 'end' | 'pause' | 'resume' | 'cork' | 'uncork' | 'destroySoon' | 'destroy' | 'fail' | 'reset';
 
 interface Step {
@@ -22,7 +22,7 @@ interface Pair {
   readonly far: net.Socket;
 }
 
-/** Makes a pair whose near end is a socket of Node, or a stream in its place. */
+/** Makes a pair whose near end is a `net.Socket`, or, if `isStandIn` is true, a stream of this library. */
 type Maker = (place: Place, isStandIn: boolean) => Promise<Pair>;
 
 const dialled: Maker = async (place, isStandIn) => {
@@ -122,7 +122,7 @@ async function story({ near: nearSocket, far: farSocket }: Pair, steps: readonly
 /** Whether a step has no visible effect, or an effect that differs on purpose between the socket and the stream. */
 function isPointless({ at, act }: Step, near: Watched, far: Watched): boolean {
   if (act === 'reset' && at === 'far') {
-    // Once the near end has received the FIN, it reads no more. A reset right after unread bytes may count as the end.
+    // After the far end's FIN, the near end reads no more. A reset right after unread bytes can look like a clean end.
     return far.ended || near.received < far.sent;
   }
   // The socket and the stream treat queued data differently (I3).
@@ -174,7 +174,7 @@ function take(one: Watched, act: Act): unknown {
   }
 }
 
-/** Waits until the step has its effect on both ends. */
+/** Waits until the action `act` of the end `one` has had its effect on both ends. */
 async function effect(one: Watched, other: Watched, act: Act): Promise<void> {
   if (act === 'destroy' || act === 'fail' || act === 'reset' || act === 'destroySoon') {
     await until(() => one.gone);

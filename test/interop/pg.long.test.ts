@@ -30,7 +30,7 @@ describeWith('pg', programs, (paths) => {
 
   afterAll(async () => server.remove());
 
-  /** Makes the driver use a client of the library. */
+  /** Options that make the driver use a client of the library. */
   function config(options: ConnectOptions & { address?: string } = {}): pg.ClientConfig {
     const { address = server.tcp, ...others } = options;
     return {
@@ -81,7 +81,7 @@ describeWith('pg', programs, (paths) => {
     expect((await driver.query('SELECT 2 AS two')).rows).toEqual([{ two: 2 }]);
   });
 
-  test('works as in the recipes', async () => {
+  test('runs the code of the recipe', async () => {
     const [address, user, name] = [server.tcp, 'trusting', 'test'];
 
     const stream = (): Duplex => toNodeStream(connect(address, { halfOpen: false }));
@@ -172,7 +172,7 @@ describeWith('pg', programs, (paths) => {
     expect(heard).toEqual(Array.from({ length: 100 }, (_, i) => `number ${i}`));
   });
 
-  test('a pool of twenty clients works at once', async () => {
+  test('a pool runs queries on twenty clients at the same time', async () => {
     const pool = new pg.Pool({ ...config(), max: 20 });
     onTestFinished(() => pool.end());
     const together = `SELECT count(*)::int AS count FROM pg_stat_activity WHERE wait_event = 'PgSleep'`;

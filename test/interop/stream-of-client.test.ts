@@ -13,7 +13,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { eventsOf, contents } from '../support/interop/stream-events.js';
 
 describe('a stream over a client', () => {
-  it.each(allPlaces)('I2: exists before its connection, and dials by itself, over $name', async (place) => {
+  it.each(allPlaces)('I2: exists before its connection, and makes the client dial, over $name', async (place) => {
     const { address } = await serverAt(place, ({ bytes }) => bytes.subscribe(bytes));
     const stream = toNodeStream(connect(address, place.options));
     const events = eventsOf(stream);
@@ -169,7 +169,7 @@ describe('a stream over a client', () => {
     expect(events.filter((event) => event.startsWith('error'))).toEqual(['error EPIPE']);
   });
 
-  it('I2: is the only stream of its client until it ends, and another stream can follow', async () => {
+  it('I2: is the only stream of its client until the stream ends; then the client can have a new one', async () => {
     const { address } = await serverAt(tcp, ({ bytes }) => bytes.subscribe(bytes));
     const client = connect(address);
     const stream = toNodeStream(client);
@@ -208,7 +208,7 @@ describe('a stream over a client', () => {
     expect([attempts, count]).toEqual([3, 3]);
   });
 
-  it('I2: reads the bytes of a client that has a codec, and the messages of a given channel', async () => {
+  it('I2: carries bytes if made from a client, even with a codec, and messages if made from a channel', async () => {
     const { address } = await serverAt(tcp, ({ bytes }) => bytes.subscribe(bytes));
     const raw = toNodeStream(connect(address, { codec: lines() }));
     raw.end('no newline');
@@ -283,7 +283,7 @@ describe('a stream over a client, in place of a socket,', () => {
     expect(stream.setTimeout(5)).toBe(stream);
   });
 
-  it('I2: accepts setNoDelay, setKeepAlive, ref and unref, over a socket and in memory', async () => {
+  it('I2: accepts setNoDelay, setKeepAlive, ref and unref, with a socket and over the memory transport', async () => {
     const { near, client } = await dialledAt(tcp);
     expect(client).toBeDefined();
     const stream = toNodeStream(near);

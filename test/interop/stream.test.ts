@@ -16,7 +16,7 @@ import { turns, until } from '../support/scheduling/event-loop.js';
 import { countWrites } from '../support/transport/count-writes.js';
 import { eventsOf, contents } from '../support/interop/stream-events.js';
 
-/** Waits for `'close'`. Call it before that event can be emitted. */
+/** Waits for `'close'`. Call this function before that event can be emitted. */
 function gone(stream: Duplex): Promise<void> {
   return new Promise((resolve) => {
     stream.once('close', () => resolve());
@@ -35,7 +35,7 @@ async function writeAll(stream: Duplex, chunks: readonly Buffer[], pace: readonl
   stream.end();
 }
 
-/** Reads to the end, with pauses. */
+/** Reads the stream to its end, with pauses. */
 async function readSlowly(stream: Duplex, pace: readonly number[]): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let count = 0;
@@ -56,7 +56,7 @@ function bytesOf(size: number, seed: number): Buffer {
 }
 
 describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
-  it('I1: carries the bytes and the end of both directions, however they are written and read', async () => {
+  it('I1: carries the bytes and the end of both directions, however the bytes are written and read', async () => {
     const side = fc.record({
       size: fc.integer({ min: 0, max: 200_000 }),
       sizes: chunkSizes(),
@@ -95,7 +95,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     );
   });
 
-  it('I1: makes the peer wait while nobody reads it', async () => {
+  it('I1: makes the peer wait while nobody reads the stream', async () => {
     const { near, far } = await pair({ halfOpen: true });
     const stream = toNodeStream(near);
     const size = 6 << 20;
@@ -111,7 +111,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     expect((await contents(stream)).length).toBe(size);
   });
 
-  it('I1: waits while the peer does not read, and calls back when the kernel has taken a write', async () => {
+  it('I1: makes a writer wait while the peer does not read, and calls back once the kernel has the data', async () => {
     const { near, far } = await pair();
     const hold = far.bytes.hold();
     const stream = toNodeStream(near);
@@ -203,7 +203,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     expect(events).toEqual(['close false']);
   });
 
-  it('I1: emits what a failed connection has received, then its error', async () => {
+  it('I1: emits what a failed connection has received, then the error of the connection', async () => {
     const { near, far } = await pair();
     const stream = toNodeStream(near);
     const events = eventsOf(stream);
@@ -228,7 +228,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
     await Promise.resolve();
     stream.write('d');
     await until(() => Buffer.concat(there.values).length === 4);
-    // In memory, each write is counted twice.
+    // Over the memory transport, each write is counted twice.
     expect(writes.count).toBe(place.name === 'memory' ? 2 : 1);
     stream.end();
     expect(await there.end()).toBe('complete');
@@ -238,7 +238,7 @@ describe.each(ends)('a stream over a connection, $name', ({ pair, place }) => {
 });
 
 describe.each(allPlaces)('a stream over an accepted connection, $name', (place) => {
-  it('S7: a shutdown ends the readable side, and waits until the stream has ended', async () => {
+  it('S7: a shutdown ends the readable side, and waits until the writable side has ended', async () => {
     let accept: (stream: SocketStream) => void = () => undefined;
     const accepted = new Promise<SocketStream>((resolve) => {
       accept = resolve;

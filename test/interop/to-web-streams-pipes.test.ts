@@ -42,7 +42,7 @@ describe('toWebStreams', () => {
     expect(socket.ended).toBe(true);
   });
 
-  it('I1: can be piped to itself as an echo', async () => {
+  it('I1: returns streams that make an echo if one is piped to the other', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
     const piping = readable.pipeTo(writable);
@@ -52,7 +52,7 @@ describe('toWebStreams', () => {
     await piping;
   });
 
-  it('I1: can be piped through a text decoder, even with a character split over two chunks', async () => {
+  it('I1: returns bytes that a text decoder can decode, even with a character split over two chunks', async () => {
     const { near, raw } = await acceptedAt(tcp);
     const text = toWebStreams(near.bytes).readable.pipeThrough<string>(new TextDecoderStream());
     const reader = text.getReader();
@@ -78,7 +78,7 @@ describe('toWebStreams', () => {
     expect(Buffer.from(received).equals(sent)).toBe(true);
   });
 
-  it('I1: can be the body of a Response, and receive one', async () => {
+  it('I1: returns streams that can take the body of a Response, and be the body of a Response', async () => {
     const { near, far } = await pairAt(tcp, { halfOpen: true });
     const text = 'x'.repeat(200_000);
     const piping = new Response(text).body!.pipeTo(toWebStreams(near.bytes).writable as never);
@@ -97,7 +97,7 @@ describe('toWebStreams', () => {
     for (let number = 0; number < 100; number++) {
       sent.push(Buffer.alloc(1 + number * 300, number));
       raw.write(sent[number]!);
-      // The other connection receives into the same memory.
+      // Meanwhile, a second connection receives into the same memory.
       other.raw.write(Buffer.alloc(20_000, 'z'));
       await until(() => echoed === 20_000 * (number + 1));
     }
@@ -123,7 +123,7 @@ describe('toWebStreams', () => {
     ]);
   });
 
-  it('C8: a reset by the peer fails only the streams, even if nobody uses them', async () => {
+  it('C8: a reset by the peer fails the streams and nothing else, even if nobody uses the streams', async () => {
     const errors = unhandledRejections();
     const { near, raw } = await acceptedAt(tcp);
     const { readable, writable } = toWebStreams(near.bytes);
@@ -135,7 +135,7 @@ describe('toWebStreams', () => {
     expect(await settling(readable.getReader().read())).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('K1: dials at once for a client, and uses one connection for both streams', async () => {
+  it('K1: makes a client dial at once, and uses one connection for both streams', async () => {
     const { address } = await serverAt(tcp, ({ data }) => data.subscribe(data));
     const { readable, writable } = toWebStreams(connect(address, { halfOpen: true }).data);
     const writer = writable.getWriter();

@@ -124,7 +124,7 @@ describe.each(ends)('the web streams of a connection, $name,', ({ pair, place })
     expect(Buffer.concat(there.values).toString()).toBe('still here');
   });
 
-  it('I1: destroy the connection on abort(reason), which errors the readable stream', async () => {
+  it('I1: on abort(reason), destroy the connection, and fail the readable stream', async () => {
     const { near, far } = await pair();
     const { readable, writable } = toWebStreams(near.bytes);
     const there = record(far.bytes);
@@ -166,7 +166,7 @@ describe.each(ends)('the web streams of a connection, $name,', ({ pair, place })
     const large = Buffer.alloc(3_000_000, 'x');
     const writing = Promise.all([writer.write(large), writer.close()]);
     await readable.cancel();
-    // The peer can still send, and may end at any time.
+    // The peer can still send, and can end its side at any time.
     await lastValueFrom(far.bytes.sendFrom([Buffer.alloc(3_000_000, 'y')]), { defaultValue: undefined });
     hold.release();
     await writing;
@@ -198,7 +198,7 @@ describe.each(ends)('the web streams of a connection, $name,', ({ pair, place })
     expect(await firstValueFrom(near.closed)).toMatchObject({ reason: 'finished' });
   });
 
-  it('I1: fail with the connection, and the readable stream first delivers everything received', async () => {
+  it('I1: fail when the connection fails, but the readable stream first delivers everything received', async () => {
     const { near, far } = await pair<string, string>({ codec: lines() });
     const { readable, writable } = toWebStreams(near.data);
     const writer = writable.getWriter();

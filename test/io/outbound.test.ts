@@ -19,7 +19,7 @@ const encoder: Encoder<Buffer> = {
   },
 };
 
-/** Returns a value of `size` bytes that contains its number and the side that sends it. */
+/** Returns a value of `size` bytes that contains `number` and `side`, the side that sends the value. */
 function valueOf(side: 'client' | 'own', number: number, size: number): Buffer {
   const value = Buffer.alloc(size, `<${side} ${number}>`);
   value.writeUInt32BE(size, 0);
@@ -149,7 +149,10 @@ class Model {
     this.own.adopt(earlier);
   }
 
-  /** Checks that no lane is writable while more than `highWaterMark` is queued on all lanes together (C5). */
+  /**
+   * Checks that no lane is writable while more than `highWaterMark` is queued on all lanes together (C5). The client's
+   * channel has one lane, and the own channels of the connection have the other lane.
+   */
   checkMarks(): void {
     expect(this.clientOutbound.bufferedBytes > limits.highWaterMark && this.client.watermark.writable).toBe(false);
     expect(this.own.bufferedBytes > limits.highWaterMark && this.own.lane.watermark.writable).toBe(false);
@@ -174,7 +177,7 @@ class Model {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('the sending sides of one client', () => {
-  it('C5: if a lane fills up as soon as it is writable again, the other lane does not become writable', async () => {
+  it('C5: if one lane fills up as soon as it is writable again, the other lane does not become writable', async () => {
     const model = new Model();
     model.adopt();
     const size = limits.highWaterMark + 1;
@@ -202,7 +205,7 @@ describe('the sending sides of one client', () => {
     expect(model.clientOutbound.bufferedBytes).toBe(2 * size);
   });
 
-  it('C5, K4, K12: client values are written once, whole, in order; values of a connection stay on it', async () => {
+  it('C5, K4, K12: client values are written once, whole, in order; own values stay on their connection', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (steps) => {
         const model = new Model();
@@ -269,7 +272,8 @@ function check({ sent, sockets, taken }: Model): void {
       expect([connection, undefined]).toContain(where);
       if (connection === sockets.length - 1) expect([where, fate === 'rejected']).toEqual([connection, false]);
     } else if (where === undefined) lost++;
-    // A send that waits for the flush resolves only if its value was taken. No send rejects if its value was taken.
+    // A send that waits for the flush resolves only if the kernel has taken its value. A send whose value the kernel
+    // has taken never rejects.
     const whole = where === undefined || where === sockets.length - 1 ? undefined : parsed(taken[where]!).values;
     const isTaken = whole?.some((value) => value.side === side && value.number === number) ?? where !== undefined;
     if (fate === 'resolved' && waits === 'flushed') expect(isTaken, `${side} ${number} was taken`).toBe(true);

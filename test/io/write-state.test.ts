@@ -24,7 +24,7 @@ class Driver {
     this.state = state;
   }
 
-  /** Performs the actions until none is left. If `isEager` is false, stops after a write, before it is taken. */
+  /** Performs the actions until none is due. If `isEager` is false, stops before the kernel takes a write. */
   run(isEager: boolean): void {
     for (;;) {
       const due = this.state.next();

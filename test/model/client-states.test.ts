@@ -18,7 +18,7 @@ import { memory, type Place, tcp, unix } from '../support/transport/places.js';
 import { serverAt } from '../support/connection/connected-pairs.js';
 import { turns, until } from '../support/scheduling/event-loop.js';
 
-/** How a watcher acts within its own notifications. */
+/** What a watcher does within the notifications that it gets. */
 const manners = [
   'plain',
   'leaves at once',
@@ -114,7 +114,7 @@ class Watcher {
         if (manner === 'joins at its end') new Watcher(world, 'plain');
       },
     });
-    // The watcher may have left within the call of `subscribe`.
+    // It is possible that the watcher has left within the call of `subscribe`.
     if (this.left) this.subscription.unsubscribe();
   }
 
@@ -127,7 +127,7 @@ class Watcher {
     return !this.left && !/[CE]$/.test(this.story);
   }
 
-  /** Checks the order of the states (K2) of a client without reconnect. The watcher may have joined at any time. */
+  /** Checks that the watcher, which joined at any time, got the states in the order of rule K2, without reconnect. */
   judge(): void {
     expect(this.story).toMatch(this.left ? /^(c?n?|c?n?d[CE]?)$/ : /^(c|c?n|c?n?d[CE])$/);
     if (this.last?.status !== 'disconnected') return;
@@ -177,7 +177,7 @@ class World {
       case 'join': {
         const others = this.watchers.filter((other) => other.isThere);
         const watcher = new Watcher(this, step.manner);
-        // All watchers see the same latest state.
+        // The new watcher gets the state that all other watchers have got last.
         for (const other of others) expect(watcher.last).toBe(other.last);
         break;
       }
@@ -260,7 +260,7 @@ describe.each([
   it('K2: the states come in the documented order, whatever the server and the subscribers do', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step(), { maxLength: 40 }), async (steps) => {
-        // A free address that stays the same when the server restarts.
+        // `address` is free, and stays the same when the server restarts.
         const { address, subscription } = await serverAt(place, () => undefined);
         subscription.unsubscribe();
         const world = new World(place, address);

@@ -9,14 +9,14 @@ import { rawClient } from '../support/sockets/plain-sockets.js';
 
 type Bytes = Uint8Array | string;
 
-/** The expected state: how many messages were sent, and whether any may be emitted. */
+/** The expected state: how many messages were sent, and the subscribers and Holds, on which the emission depends. */
 interface Model {
   sent: number;
   subscribers: Set<number>;
   holds: number;
 }
 
-/** A message of at least `size` bytes that contains its number. */
+/** Returns a message that consists of `number` and of `size` further bytes. */
 function message(number: number, size: number): Buffer {
   const bytes = Buffer.alloc(4 + size, number & 0xff);
   bytes.writeUInt32BE(number);
@@ -30,7 +30,7 @@ interface Observed {
   readonly since: number;
 }
 
-/** A real channel with its observers. It checks each message that they get. */
+/** A real channel with its observers. Checks each message that an observer gets. */
 class Receiver {
   readonly model: Model;
   emitted = 0;
@@ -94,7 +94,7 @@ class Receiver {
       this.failures.push(`C1: observer ${id} was given ${number} instead of ${observer.next}`);
     }
     observer.next = number + 1;
-    // The first observer of a message must get the next number. The other observers must get the same number (F4).
+    // The first observer that gets a message must get the next number. All other observers must get this number (F4).
     if (number === this.emitted) this.emitted++;
     else if (number !== this.emitted - 1) this.failures.push(`C1: ${number} was emitted, ${this.emitted} was due`);
     if (this.emitted === model.sent || this.failures.length > 0) this.wake?.();
@@ -218,7 +218,7 @@ async function runOn(
   const model: Model = { sent: 0, subscribers: new Set(), holds: 0 };
   const receiver = new Receiver(connection, model);
   await fc.asyncModelRun(() => ({ model, real: { receiver, send } }), script);
-  // After any script, everything arrives once there is a subscriber and no Hold.
+  // After any script, all messages arrive when there is a subscriber and no Hold.
   while (model.holds-- > 0) receiver.release();
   model.holds = 0;
   if (model.subscribers.size === 0) {
@@ -229,7 +229,7 @@ async function runOn(
 }
 
 describe.each(places)('a channel over $name', (place: Place) => {
-  it('C1: emits everything that was sent, in order and once, however sends, subscriptions and Holds interleave', async () => {
+  it('C1: the channel emits everything that was sent, in order and once, however sends, subscriptions and Holds interleave', async () => {
     const codec = lengthPrefixed();
     await fc.assert(
       fc.asyncProperty(commands, async (script) => {
@@ -247,7 +247,7 @@ describe.each(places)('a channel over $name', (place: Place) => {
 });
 
 describe.each(realPlaces)('a channel over $name, fed by a plain socket', (place: Place) => {
-  it('C1: emits everything that was sent, in order and once, however the bytes are split into chunks', async () => {
+  it('C1: the channel emits everything that was sent, in order and once, however the bytes are split into chunks', async () => {
     const codec = lengthPrefixed();
     await fc.assert(
       fc.asyncProperty(

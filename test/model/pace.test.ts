@@ -10,7 +10,7 @@ type Bytes = Uint8Array | string;
 const readAhead = 65_536;
 const chunk = 65_536;
 
-/** How many turns the consumer waits before it takes its next message. */
+/** How many turns the consumer waits after each message before it takes the next message. */
 const paces = fc.array(fc.nat(3), { minLength: 1, maxLength: 10 });
 
 async function turns(count: number): Promise<void> {
@@ -20,7 +20,7 @@ async function turns(count: number): Promise<void> {
 describe.each(places)('a paced consumer over $name', (place) => {
   const frame = 4 + 20_000;
 
-  it('F3: buffers at most the read-ahead, a chunk and a frame in its process, at any pace', async () => {
+  it('F3: at any pace, the process of the consumer buffers at most the read-ahead, one chunk and one frame', async () => {
     await fc.assert(
       fc.asyncProperty(paces, fc.integer({ min: 1, max: 20_000 }), async (pace, size) => {
         const { near, far } = await pairAt<Buffer, Bytes>(place, { codec: lengthPrefixed() });
@@ -54,7 +54,7 @@ describe.each(places)('a paced consumer over $name', (place) => {
     );
   });
 
-  it('C4: behind a paced relay, slows down the original sender, so that nothing piles up on either side of the relay', async () => {
+  it('C4: a paced consumer behind a paced relay slows down the original sender, so that nothing piles up on either side of the relay', async () => {
     const left = await pairAt<Buffer, Bytes>(place, { codec: lengthPrefixed() });
     const right = await pairAt<Buffer, Bytes>(place, { codec: lengthPrefixed() });
     left.far.data.subscribe(right.near.data);

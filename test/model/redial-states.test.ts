@@ -42,7 +42,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   })),
 );
 
-/** A subscription to the states that checks their order (K2). */
+/** A subscription to the states. Checks the order of the states (K2). */
 class Watcher {
   last: ConnectionState<string, string> | undefined;
   ended = false;
@@ -75,7 +75,7 @@ class World {
   readonly readers: { readonly subscription: Subscription; ends: number }[] = [];
   readonly holds: Hold[] = [];
   readonly iterators: AsyncIterator<string>[] = [];
-  /** The numbers that have arrived at the server, and the numbers that have come back to the client. */
+  /** The messages that have arrived at the server, and the messages that have come back to the client, by number. */
   readonly arrived: number[] = [];
   readonly echoed: number[] = [];
   private sent = 0;
@@ -150,7 +150,7 @@ class World {
     this.serving?.unsubscribe();
     for (const connection of this.server.connections) connection.destroy();
     await until(() => this.server.connections.size === 0);
-    // If the numbers increase, no value was sent twice, and none has overtaken another.
+    // If the numbers increase, no value was sent twice, and no value has overtaken another value.
     for (const numbers of [this.arrived, this.echoed]) {
       for (const [index, number] of numbers.entries())
         if (index > 0) expect(number).toBeGreaterThan(numbers[index - 1]!);

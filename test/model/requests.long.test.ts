@@ -62,7 +62,7 @@ const often: Partial<Record<Act, number>> = {
 
 const script = { minLength: 20, maxLength: 120, size: 'max' } as const;
 
-/** An act, and how many ms or turns of the event loop pass after it. */
+/** An act, and how many ms or turns of the event loop pass after the act. */
 const step = fc.record({
   does: fc.oneof(...acts.map((act) => ({ weight: often[act] ?? 4, arbitrary: fc.constant(act) }))),
   after: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(8) }, fc.nat(60)),
@@ -104,7 +104,7 @@ interface Question {
   settledIn: number;
 }
 
-/** The server's end of one connection. */
+/** The server's side of one connection. */
 interface Desk {
   readonly connection: Connection<Message, Message>;
   readonly unanswered: number[];
@@ -113,7 +113,7 @@ interface Desk {
   hold: Hold | undefined;
 }
 
-/** A client that sends requests, a server that answers as it likes, and the invariants between them. */
+/** A client that sends requests, a server that answers in any order or not at all, and checks of rule K21. */
 class World {
   readonly questions: Question[] = [];
   readonly client: Client<Message, Message>;
@@ -228,7 +228,7 @@ class World {
     this.check();
   }
 
-  /** Checks the invariants after each step. */
+  /** Checks what must hold after each step. */
   check(): void {
     const { asked, questions, setting } = this;
     const now = asyncScheduler.now();
@@ -243,7 +243,7 @@ class World {
     expect(new Set(this.received).size, 'K21: one was asked twice').toBe(this.received.length);
   }
 
-  /** Checks `pending`, once the callbacks of all settled promises have run. */
+  /** Checks `pending`. Call when the callbacks of all settled promises have run. */
   checkPending(): void {
     expect(this.asked.pending).toBe(this.questions.filter(({ outcome }) => outcome === undefined).length);
   }
@@ -258,7 +258,7 @@ class World {
     this.states?.unsubscribe();
   }
 
-  /** Checks the outcomes, after everything has ended. */
+  /** Checks the outcomes of all requests. Call when everything has ended. */
   judge(): void {
     this.check();
     expect(this.asked.pending).toBe(0);
@@ -355,7 +355,7 @@ function correlated(data: Channel<Message, Message>, { byId, timeout }: Setting)
 }
 
 describe('requests, in virtual time', () => {
-  it('K21: each request is settled once and in time, by its own answer or by a rejection, and none is sent twice', async () => {
+  it('K21: each request is settled once and in time, by its own answer or by a rejection, and no request is sent twice', async () => {
     const address = { transport: 'memory', name: 'model' } as const;
     await fc.assert(
       fc.asyncProperty(setting(40), fc.array(step, script), async (setting, steps) => {
@@ -391,7 +391,7 @@ describe.each([
   ['tcp', tcp, 80],
   ['unix', unix, 80],
 ] as const)('requests on %s', (_name, place, numRuns) => {
-  it('K21: each request is settled exactly once, by its own answer or by a rejection, and none is sent twice', async () => {
+  it('K21: each request is settled exactly once, by its own answer or by a rejection, and no request is sent twice', async () => {
     await fc.assert(
       fc.asyncProperty(setting(0), fc.array(step, script), async (setting, steps) => {
         const { address, subscription } = await serverAt(place, () => undefined);

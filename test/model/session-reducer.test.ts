@@ -27,7 +27,10 @@ const step: fc.Arbitrary<Step> = fc.record({
   }),
 });
 
-/** Sequences that random steps rarely contain. */
+/**
+ * Sequences that random steps rarely contain. A run of the client lasts from the subscription that makes the client
+ * dial until the client ends.
+ */
 const examples = [
   // A reader joins in a new run, while a different reader still reads the end of the previous run.
   ['read', 'read', 'read', 'ready', 'reader comes to the end', 'connection closes', 'read'],
@@ -45,7 +48,7 @@ const examples = [
     'policy is due',
     'ready',
   ],
-  // A reader reads the rest of a lost connection, or finds a bad frame in it.
+  // A reader reads the unread bytes of a lost connection, or finds a bad frame in these bytes.
   ['read', 'ready', 'bytes arrive', 'connection closes', 'reader comes to the end'],
   ['read', 'ready', 'bytes arrive', 'connection closes', 'bad frame'],
   ['watch', 'ready', 'bytes arrive', 'connection closes', 'read'],
@@ -60,7 +63,7 @@ const examples = [
     'read',
     'connection closes',
   ],
-  // The connection still sends after its readers have ended.
+  // The connection still sends after its readers have been notified of the end.
   ['read', 'ready', 'reader comes to the end', 'client is destroyed'],
   ['read', 'ready', 'reader comes to the end', 'connection finishes'],
   ['read', 'ready', 'reader comes to the end', 'watch'],
@@ -72,7 +75,7 @@ describe.each([
   ['with three attempts', { attempts: 3, stableAfter: 2_000 }],
   ['with unlimited attempts', { attempts: Infinity, stableAfter: 2_000 }],
 ] as const)('the reducer of a client %s', (_name, limits) => {
-  it('K2: publishes the states in order, has one attempt at a time (K1, K7), and leaves nothing behind (K8)', () => {
+  it('K2: the reducer publishes the states in order, has one attempt at a time (K1, K7), and leaves nothing behind (K8)', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const driver = new SessionDriver(limits);
@@ -88,6 +91,6 @@ describe.each([
   });
 });
 
-it("the random steps use each row of the reducer's table, and each of its actions", () => {
+it("the random steps use each row and each action of the reducer's table", () => {
   expect(transitions.unused()).toEqual([]);
 });

@@ -295,7 +295,7 @@ describe('valid options', () => {
     expect(connectSettings({ maxBuffered: 1_000, highWaterMark: 500 }).highWaterMark).toBe(500);
   });
 
-  it("A5: the caller's objects are not changed, and may be frozen", async () => {
+  it("A5: the caller's objects are not changed, and can be frozen", async () => {
     const address = Object.freeze({ port: 0 });
     const options = { codec: lines(), idleTimeout: 5 };
     const before = { ...options };
@@ -333,7 +333,7 @@ describe('a bad address', () => {
     ['http', 'http://localhost', 'address'],
   ];
 
-  it.each(bad)('A5: listen and connect throw at once for %s; the message names the part', (_what, address, named) => {
+  it.each(bad)('A5: listen and connect throw at once for %s, naming the bad part', (_what, address, named) => {
     for (const create of [listen, connect]) {
       const error = refusal(() => create(address as AddressInput, { transport: untouched() }));
       expect(error.code).toBe('ERR_ADDRESS_INVALID');

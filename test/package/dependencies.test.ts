@@ -41,7 +41,7 @@ describe('what `npm ci` installs', () => {
     const cwd = await freshFolder();
     for (const file of ['package.json', 'package-lock.json', '.npmrc'])
       await copyFile(join(root, file), join(cwd, file));
-    // The settings of the npm that runs this test must not apply.
+    // The npm that started this test must not pass its settings on.
     const own = Object.entries(process.env).filter(([name]) => !name.startsWith('npm_config_'));
     const env = { ...Object.fromEntries(own), npm_config_loglevel: 'warn', npm_config_cache: join(cwd, 'cache') };
     const { stderr } = await promisify(execFile)('npm', ['ci', '--dry-run', '--offline'], { cwd, env });

@@ -61,7 +61,7 @@ describe.skipIf(!hasHaproxy).each(cases)('listen() over $at behind haproxy with 
     expect(remotes).toStrictEqual([{ transport: 'tcp', host: '127.0.0.1', port }]);
   });
 
-  it('P3: if haproxy names no client, remote is haproxy', async () => {
+  it('P3: if haproxy names no client, remote is the address of haproxy', async () => {
     const { relay, remotes } = await chain(place, sender, false);
     // Once haproxy serves on one of its sockets, all of them exist.
     await hello({ host: '127.0.0.1', port: relay.ipV4 }, false);

@@ -59,7 +59,7 @@ describe.each(senders)('haproxy with %s', (server) => {
     'there is no IPv6 here',
   );
 
-  test('S2: names no client over its unix socket', async () => {
+  test('S2: names no client that connects over a unix socket', async () => {
     expect(clientOf(await plain.relayed({ path: plain.path }, payload))).toBe(undefined);
   });
 
@@ -102,7 +102,7 @@ describe.each(senders)('haproxy with %s', (server) => {
 
 /**
  * The client that haproxy's header names. Parses the header twice, in one piece and byte by byte, and checks that the
- * payload follows it.
+ * payload follows the header.
  */
 function clientOf(relayed: Relayed | undefined): Address | undefined {
   if (relayed === undefined) throw new Error('haproxy has dropped the connection');

@@ -164,7 +164,7 @@ describe.each([tcp, unix])('a server behind a proxy over $name', (place) => {
     });
   }
 
-  it.each([1, 20_000])('P5: serves a header, %i lines and the FIN completely if they arrive at once', async (count) => {
+  it.each([1, 20_000])('P5: serves a header, %i lines and the FIN completely if all arrive together', async (count) => {
     const { address, connections } = await front(place);
     const raw = await rawClient(address);
     const sent = 'hello\n'.repeat(count);
@@ -245,7 +245,7 @@ describe.each([tcp, unix])('a server behind a proxy over $name', (place) => {
     ['all but the LF', good.subarray(0, -1)],
     ['half a signature', version2().subarray(0, 6)],
     ['all but one byte of version 2', version2().subarray(0, -1)],
-    ['fewer bytes than it announces', version2({ length: 4_080 })],
+    ['fewer bytes than the header announces', version2({ length: 4_080 })],
   ])('P1: reports a stream that ends inside the header: %s', async (_, bytes) => {
     const { address, connections, incident } = await front(place);
     const raw = await rawClient(address);
@@ -255,7 +255,7 @@ describe.each([tcp, unix])('a server behind a proxy over $name', (place) => {
     expect(connections).toEqual([]);
   });
 
-  it('P1: is not affected by a client that leaves before its header is complete', async () => {
+  it('P1: is not affected by a client that disconnects before its header is complete', async () => {
     const { address, connections, incident } = await front(place);
     const raw = await rawClient(address);
     raw.write(good.subarray(0, 20));
@@ -316,7 +316,7 @@ describe.each([tcp, unix])('a server behind a proxy over $name', (place) => {
     },
   );
 
-  it('P5: drops and reports a concurrent handshake over maxConnections', async () => {
+  it('P5: drops and reports a client whose handshake would exceed maxConnections', async () => {
     const { address, connections, connection, incident } = await front(place, { maxConnections: 2 });
     const [first] = await Promise.all([rawClient(address), rawClient(address)]);
     const reported = incident;
@@ -328,7 +328,7 @@ describe.each([tcp, unix])('a server behind a proxy over $name', (place) => {
     expect(connections).toHaveLength(1);
   });
 
-  it('S1: drops clients with an incomplete header when it is unsubscribed, and reports none of them', async () => {
+  it('S1: drops clients with an incomplete header when the last subscriber leaves, but reports none', async () => {
     const server = listen(await place.address(), { ...trustsAll, handshakeTimeout: 0 });
     const reported: SocketError[] = [];
     server.incidents.subscribe((error) => reported.push(error));
@@ -396,7 +396,7 @@ describe('the trusted list of proxyProtocol', () => {
     },
   );
 
-  it('P2: is copied, so a later change has no effect', async () => {
+  it('P2: is copied, so a later change of the list has no effect', async () => {
     const trusted = ['127.0.0.1'];
     const server = listen({ port: 0 }, { proxyProtocol: { trusted } });
     trusted[0] = 'nonsense';

@@ -77,7 +77,7 @@ describe('proxyProtocol.trusted', () => {
     );
   });
 
-  it('is copied, so a later change has no effect', () => {
+  it('is copied, so a later change of the list has no effect', () => {
     const list = ['127.0.0.1'];
     const isTrusted = trustedPeers(list);
     list[0] = '127.0.0.2';
@@ -125,7 +125,7 @@ describe('proxyProtocol.trusted', () => {
   });
 });
 
-/** BlockList treats IPv4-mapped addresses, and blocks that contain them, as IPv6. The comparison omits them. */
+/** False for an IPv4-mapped address, and for a block that contains such addresses. BlockList treats both as IPv6. */
 function isNative(groups: readonly number[]): boolean {
   return groups.slice(0, 5).some((group) => group !== 0);
 }

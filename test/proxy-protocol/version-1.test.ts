@@ -112,7 +112,7 @@ describe('a PROXY header of version 1', () => {
     expect(outcomeOf([bytes.subarray(0, before.length - 1)])).toBe('more');
   });
 
-  it('S2: is refused if it is longer than 107 bytes, before all of it has arrived', () => {
+  it('S2: is refused if it is longer than 107 bytes, even before its last byte has arrived', () => {
     const line = bytesOf(`PROXY UNKNOWN ${'x'.repeat(200)}`);
     expect(refusedAt(line)).toBe(106);
   });
@@ -123,7 +123,7 @@ describe('a PROXY header of version 1', () => {
       fc.property(version1Header(), fc.nat(110), fc.array(bytes, { maxLength: 3 }), ({ bytes }, cut, more) => {
         const begun = Buffer.concat([bytes.subarray(0, cut), ...more]);
         const text = begun.toString('latin1');
-        // A line of almost 107 bytes may have no room for its missing fields.
+        // A line of almost 107 bytes can be too full for its missing fields.
         fc.pre(!text.startsWith('\r') && text.length < 90 && outcomeOf([begun]) === 'more');
         expect(endings(text).some((ending) => typeof outcomeOf([bytesOf(text + ending)]) === 'object')).toBe(true);
       }),
@@ -131,7 +131,7 @@ describe('a PROXY header of version 1', () => {
     );
   });
 
-  it('S2: is refused with a message of one line that says what is wrong, whatever its bytes', () => {
+  it('S2: is refused with a message of one printable line that says what is wrong, whatever the bytes', () => {
     const queue = new ChunkQueue();
     queue.push(bytesOf('PROXY TCP4 1.2.3.4\x1b[31m\n'));
     const { message } = refusal(() => parseProxyHeader(queue));

@@ -131,8 +131,8 @@ describe('a PROXY header of version 2', () => {
         const at = some % (bytes.length * 8);
         changed[at >> 3]! ^= 1 << (at & 7);
         const outcome = outcomeOf([changed]);
-        // If the change makes the length larger, the header is incomplete. If it makes the header LOCAL, the checksum
-        // is wrong. If it changes the type of the checksum, it is not noticed, but the client is the same.
+        // If the change makes the length larger, the header is incomplete. If the change makes the header LOCAL, the
+        // checksum is wrong. A change in the type of the checksum's triple is not noticed, but the client is the same.
         if (typeof outcome === 'object') expect(outcome.remote, `bit ${at}`).toEqual(remote);
         else expect(outcome, `bit ${at}`).toBeOneOf(['ERR_PROXY_HEADER', 'more']);
       }),

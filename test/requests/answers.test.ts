@@ -20,7 +20,7 @@ const code = (code: string): unknown => expect.objectContaining({ name: 'SocketE
 const idOf = (message: unknown): number | undefined => (message as Message).id;
 
 describe.each(realPlaces)('requests with ids, over $name', (place) => {
-  it('K21: an answer is matched to its request by its id, in any order', async () => {
+  it('K21: an answer is matched to its request by the id, in whatever order the answers arrive', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt<unknown, unknown>(place, server.address, json);
     const { ask } = bound(requests(connection.data, { answers: idOf }));
@@ -114,7 +114,7 @@ describe.each(realPlaces)('requests with ids, over $name', (place) => {
 });
 
 describe.each(realPlaces)('requests in order, over $name', (place) => {
-  it('K21: answers arrive in the order of the requests, which can all be in flight at once', async () => {
+  it('K21: answers arrive in the order of the requests, which can all be in flight at the same time', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const { ask } = bound(requests(connection.data));

@@ -27,7 +27,7 @@ const text = { codec: lines() };
 const failing = (code: string): unknown => expect.objectContaining({ name: 'SocketError', code });
 const idOf = (message: unknown): number | undefined => (message as { readonly id?: number }).id;
 
-/** The error codes of rejected promises, and the values of the others. */
+/** The error code of each rejected promise, and the value of each fulfilled promise. */
 const outcomes = (answers: readonly Promise<unknown>[]): Promise<unknown[]> =>
   Promise.all(answers.map((answer) => answer.then(String, (error: unknown) => (error as SocketError).code)));
 
@@ -46,7 +46,7 @@ function connectionOf<In, Out>(states: readonly ConnectionState<In, Out>[]): Con
 }
 
 describe.each(realPlaces)('requests whose connection ends, over $name', (place) => {
-  it('K21: the end of the server rejects pending requests with ERR_CLOSED', async () => {
+  it('K21: the FIN of the server rejects pending requests with ERR_CLOSED', async () => {
     const server = await lineServer(place);
     const { connection } = await clientAt(place, server.address, text);
     const asked = requests(connection.data);
@@ -58,7 +58,7 @@ describe.each(realPlaces)('requests whose connection ends, over $name', (place) 
     expect(await outcomes([asked.ask('three')])).toEqual(['ERR_CLOSED']);
   });
 
-  it('K21: on a half-open accepted connection, the end of the client rejects pending and new requests', async () => {
+  it('K21: on a half-open accepted connection, the FIN of the client rejects pending and new requests', async () => {
     const { near, raw } = await acceptedAt(place, text);
     const asked = requests(near.data);
     const answers = ['one', 'two'].map((line) => asked.ask(line));
@@ -259,7 +259,7 @@ describe.each(realPlaces)('requests on a client with reconnect, over $name', (pl
     connectionOf(states.values).destroy();
   });
 
-  it('K21: the end of the client rejects all requests, even while they wait for a connection', async () => {
+  it('K21: the end of the client rejects all requests, even requests that wait for a connection', async () => {
     const server = await lineServer(place);
     const { client, states } = persistent(place, server.address, { ...text, reconnect: { delay: () => NEVER } });
     const asked = requests(client.data);
@@ -370,7 +370,7 @@ describe('requests on a client without subscribers, over a scripted transport', 
     const watching = record(client);
     expect(await outcomes([asked.ask('1 again', '1')])).toEqual(['ERR_OPTION_INVALID']);
     await until(() => sockets.length === 2);
-    // The first connection is closing. Only now does it write the rest.
+    // The first connection is closing. Only now does it write the rest of the timed-out request.
     sockets[0]!.take();
     await turns();
     const again = asked.ask('1 again', '1');

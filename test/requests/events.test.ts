@@ -14,7 +14,7 @@ interface Message {
   readonly more?: string;
 }
 
-/** A connection whose peer sends events, and answers with ids. */
+/** A connection whose peer sends events, and answers requests by their ids. */
 async function conversation(place: Place, options: { timeout?: number; maxLength?: number } = {}) {
   const { maxLength = 65_536, ...others } = options;
   const { near, far } = await pairAt<Message, Message>(place, {
@@ -108,7 +108,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await events.count(1_010)).toEqual(numbers(0, 1_010));
   });
 
-  it('K21: without a subscriber, answers arrive, and the events before them are dropped', async () => {
+  it('K21: if `events` has no subscriber, answers arrive, and the events before the answers are dropped', async () => {
     const { far, asked, emit } = await conversation(place);
     const answer = asked.ask({ id: 1 }, 1);
     await firstValueFrom(far.data);
@@ -120,7 +120,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await record(asked.events).count(3)).toEqual(numbers(2_000, 2_003));
   });
 
-  it('K21: if held events fill the buffer, an answer after them waits until the events are read', async () => {
+  it('K21: if held events fill the buffer, an answer after these events waits until the events are read', async () => {
     const { near, far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -184,7 +184,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(events.values.length).toBeGreaterThanOrEqual(1_024);
   });
 
-  it('K21: `events` ends as the channel ends, after the buffered events', async () => {
+  it('K21: `events` ends after the buffered events, in the way in which the channel ends', async () => {
     const { far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -199,7 +199,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await record(asked.events).end()).toBe('complete');
   });
 
-  it('K21: a local end is reported at once, and drops buffered events (F10)', async () => {
+  it('K21: a local destroy is reported at once, and drops buffered events (F10)', async () => {
     const { near, far, asked, emit } = await conversation(place);
     const events = record(asked.events);
     const hold = asked.events.hold();
@@ -229,7 +229,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
     expect(await firstValueFrom(asked.events)).toEqual({ event: 3 });
   });
 
-  it('K21: events keep their order if a subscriber leaves, asks and gets answers during an event', async () => {
+  it('K21: events keep their order even if the subscriber asks or unsubscribes while it handles an event', async () => {
     const { far, asked, emit } = await conversation(place);
     record(far.data, ({ id, event }) => far.data.next(id === undefined ? { event: 10 * event! } : { id }));
     const answers: unknown[] = [];
@@ -245,7 +245,7 @@ describe.each(places)('the events of requests, over $name', (place) => {
 });
 
 describe.each(places)('the events of requests in order, over $name', (place) => {
-  it('K21: without ids, a message received while nothing is pending is an event', async () => {
+  it('K21: without ids, a message received while no request is pending is an event', async () => {
     const { near, far } = await pairAt(place, { codec: lines() });
     const asked = requests(near.data);
     const events = record(asked.events);

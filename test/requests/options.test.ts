@@ -32,7 +32,7 @@ describe('the options of requests', () => {
     });
   });
 
-  it('A7: an unknown option is refused, and the error names it, but an undefined one is ignored', () => {
+  it('A7: an unknown option is refused, and the error names it, but an undefined option is ignored', () => {
     const options = { idleTimeout: 5 };
     expect(refusal(() => requests(data, options as never))).toMatchObject({
       code: 'ERR_OPTION_INVALID',

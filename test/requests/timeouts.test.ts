@@ -26,7 +26,7 @@ const idOf = (message: unknown): number | undefined => (message as Partial<Messa
 
 type Options<T> = Pick<ConnectOptions<T, T>, 'codec' | 'reconnect'>;
 
-/** A server and a client in memory and virtual time, and a log of events with their times. */
+/** A server and a client over the memory transport, in virtual time, and a log of events with their times. */
 class World<T> {
   readonly log: string[] = [];
   readonly far: Connection<T, T>[] = [];

@@ -45,7 +45,7 @@ describe(`the packed package on Node ${process.versions.node}`, () => {
   });
 });
 
-/** Removes internals that the library uses, as a different version of Node might. */
+/** Code that removes internals of Node that the library uses. A different version of Node might lack them. */
 const broken = {
   gate: `import net from 'node:net'; net._createServerHandle = undefined;`,
   read: `
@@ -78,12 +78,12 @@ describe.each(addresses)(`the use of internals of Node ${process.versions.node},
     expect(await inside(breaking('gate'))).toEqual({ ...working, acceptedWhileHeld: 5 });
   });
 
-  it('S5: a transport without internals accepts while the server is held, and reads as Node does', async () => {
+  it('S5: with `internals: false`, accepts even while the server is held, and reads as Node does', async () => {
     const readsDirectly = { accepted: false, dialled: [false] };
     expect(await inside([], 'public-api')).toEqual({ ...working, acceptedWhileHeld: 5, readsDirectly });
   });
 
-  it('C1: sockets read as Node does if direct reading does not work', async () => {
+  it('C1: sockets read as Node does if they cannot read directly into the memory of the library', async () => {
     const readsDirectly = { accepted: false, dialled: [false] };
     expect(await inside(breaking('read'))).toEqual({ ...working, readsDirectly });
   });

@@ -1,4 +1,4 @@
-/** The FTP client with servers in common use, with ours, and with some hostile ones. */
+/** Tests of the FTP client with servers in common use, with our server, and with hostile servers. */
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -253,7 +253,7 @@ describe('the FTP client with a hostile server', () => {
     expect(errors).toMatch(/longer than 65536 bytes/);
   });
 
-  it('D1, D4: its codec works for every chunking', () => {
+  it('D1, D4: decodes replies for every chunking', () => {
     const encoder = lines({ delimiter: '\r\n' }).encoder();
     verifyCodec(
       {
@@ -354,7 +354,7 @@ describeWith('the FTP client with pure-ftpd', ['pure-ftpd/usr/sbin/pure-ftpd'], 
     await firstValueFrom(users.listening);
     const port = await unusedPort();
     const options = ['-E', '-H', '-g', join(base, 'pid'), '-l', `extauth:${join(base, 'users')}`, '-u', '1', '-A'];
-    // If its standard input is a socket, as Node's pipes are, pure-ftpd serves this socket instead of listening.
+    // If the standard input is a socket, as Node's pipes are, pure-ftpd serves this socket instead of listening.
     start(pureFtpd, ['-S', `127.0.0.1,${port}`, ...options], {}, 'ignore');
     await reachable(port);
     await exchange(port, own, hash, 'incoming', 'ann');
@@ -376,7 +376,10 @@ async function exchange(port: number, own: string, hash: string, incoming: strin
   expect((await client('list', incoming)).output).toMatch(/ up\n/);
 }
 
-/** A server that records the commands. It answers a command with the entry for the line, or for its first word. */
+/**
+ * A server that records the commands in `heard`. The answer to a command is the entry of `answers` for the whole line,
+ * or else the entry for the first word of the line.
+ */
 async function scripted(heard: string[], answers: Readonly<Record<string, string>>): Promise<number> {
   const server = listen<string, string>({ port: 0 }, { codec: lines({ delimiter: '\r\n' }) });
   const subscription = server.subscribe((connection) => {

@@ -1,4 +1,4 @@
-/** The FTP server with clients in common use. */
+/** Tests of the FTP server with clients in common use. */
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

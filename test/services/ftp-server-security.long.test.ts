@@ -9,7 +9,7 @@ import { dial, RawClient, readAll, run, serveFolder, sessionTls } from '../suppo
 import { planted } from '../support/services/ftp-folder.js';
 
 describe('the folder of the FTP server', () => {
-  it('cannot be left by any path or link', async () => {
+  it('contains no path or link that leads out of it', async () => {
     const { beside, files } = await planted();
     await symlink(join(beside, 'private'), join(files, 'out'));
     await symlink('..', join(files, 'up'));
@@ -74,7 +74,7 @@ describe('the folder of the FTP server', () => {
     expect(await readFile(join(beside, 'private', 'secret.txt'), 'utf8')).toBe('secret');
   });
 
-  it('cannot be left while a folder in it is exchanged for a link and back', async () => {
+  it('has no way out while a folder in it is exchanged for a link and back', async () => {
     const { beside, files } = await planted();
     await mkdir(join(files, 'door'));
     await writeFile(join(files, 'door', 'secret.txt'), 'public');

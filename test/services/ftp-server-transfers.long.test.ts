@@ -30,7 +30,7 @@ describe('data connections of the FTP server', () => {
     expect(await client.ask('EPSV')).toMatch(/^229 /);
   });
 
-  it('come only from the address of the client, and each port accepts only one', async () => {
+  it('come only from the address of the client, and each port accepts only one connection', async () => {
     const { files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files));
     const port = await client.listen();
@@ -47,7 +47,7 @@ describe('data connections of the FTP server', () => {
     expect((await dial(before)).destroyed, 'a second EPSV closes the port of the first').toBe(true);
   });
 
-  it('time out after `open` if none arrives, and after `stall` if one is silent', async () => {
+  it('time out after `open` if they are not opened, and after `stall` if they are silent', async () => {
     const { files } = await planted();
     await truncate(join(files, 'hello.txt'), 50_000_000);
     const client = await RawClient.logIn(await serveFolder(files, { limits: { open: 100, stall: 200 } }));
@@ -79,7 +79,7 @@ describe('data connections of the FTP server', () => {
     expect(await other.ask('EPSV')).toMatch(/^425 /);
   });
 
-  it('may take longer than `stall` as long as bytes flow', async () => {
+  it('can last longer than `stall` as long as bytes flow', async () => {
     const { files } = await planted();
     await truncate(join(files, 'hello.txt'), 3_000_000);
     const client = await RawClient.logIn(await serveFolder(files, { limits: { stall: 1_000 } }));
@@ -230,7 +230,7 @@ async function entries(folder: string, count: number): Promise<void> {
   while ((await readdir(folder)).length !== count);
 }
 
-/** A port of this machine where nothing listens. */
+/** A port of this machine at which no server listens. */
 async function refusingPort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -119,11 +119,11 @@ describe('a session of the FTP server', () => {
     expect(await client.ask('LIST nothing')).toMatch(/^550 /);
   });
 
-  it('refuses, before the transfer begins, to list a folder that it may not read', async () => {
+  it('refuses, before the transfer begins, to list a folder that the server cannot read', async () => {
     const { files } = await planted();
     const folder = await Folder.open(files);
     onTestFinished(() => folder.close());
-    // The tests may run as root, and root may open any folder.
+    // If the tests run as root, the server can open every folder. So the test replaces the check.
     const denied = Object.assign(new Error('permission denied'), { code: 'EACCES' });
     vi.spyOn(folder, 'assertListable').mockRejectedValue(denied);
     const client = await RawClient.logIn(await serveFolder(files, { folder }));
@@ -210,7 +210,7 @@ describe('a session of the FTP server', () => {
     expect(await ann.ask('PASS secret')).toMatch(/^230 /);
   });
 
-  it('has no data connections over a unix socket, and says so', async () => {
+  it('offers no data connections over a unix socket, and its replies say so', async () => {
     const { beside, files } = await planted();
     const client = await RawClient.logIn(await serveFolder(files, {}, { path: join(beside, 'socket') }));
     for (const command of ['PASV', 'EPSV', 'EPSV ALL', 'PORT 127,0,0,1,200,1', 'EPRT |1|127.0.0.1|50000|']) {
@@ -219,7 +219,7 @@ describe('a session of the FTP server', () => {
     expect(await client.ask('MLST hello.txt')).toMatch(/^250-/);
   });
 
-  it('D1, D4: its codec works for every chunking', async () => {
+  it('D1, D4: decodes commands for every chunking', async () => {
     verifyCodec(
       {
         decoder: () => control.decoder(),

@@ -247,7 +247,7 @@ describeWith('the postgres service', programs, (paths) => {
     expect(await once(child, 'exit')).toEqual([1, null]);
   });
 
-  test('says that the result is incomplete if the session is ended or the process behind it is killed', async () => {
+  test('says that the result is incomplete if its session is ended or the process of the session dies', async () => {
     const sleeping = ask('SELECT pg_sleep(1000)');
     await observed(`SELECT pid ${sessions} AND wait_event = 'PgSleep'`);
     await server.psql(`SELECT pg_terminate_backend(pid) ${sessions}`);

@@ -18,7 +18,7 @@ import {
   stopShared,
 } from '../support/services/shared-print-server.js';
 
-// Each test starts all of its programs at once, so it may be slow.
+// Each test starts all of its programs at the same time, so a test can be slow.
 vi.setConfig({ testTimeout: 60_000 });
 
 beforeAll(startShared);
@@ -27,7 +27,7 @@ afterAll(stopShared);
 describe('the print client', () => {
   const print = (...args: string[]): Program => example('services/print', ...args);
 
-  /** A server that sends the next of `answers` after each step. The command is one step, and each file is two. */
+  /** A server that sends the next of `answers` after each step. The command is one step, and each file is two steps. */
   async function scripted(...answers: string[]): Promise<{ address: string; port: Promise<number | undefined> }> {
     let seen: (port: number | undefined) => void = () => undefined;
     const port = new Promise<number | undefined>((resolve) => {
@@ -127,10 +127,10 @@ describe('the print client', () => {
     expect(client.errors).toBe('the server refuses: no space left\n');
   });
 
-  test('prints nothing of a file that grows while it is sent', async () => {
+  test('prints nothing of a file that grows while the client sends it', async () => {
     const queue = newQueue();
     const path = await fileOf(Buffer.alloc(20_000_000, 'x'));
-    // This proxy makes the file grow once its first bytes have passed.
+    // This proxy makes the file grow once the first 100,000 bytes have passed.
     const between = net.createServer((socket) => {
       const onward = net.connect(shared.port, '127.0.0.1');
       let passed = 0;
@@ -180,7 +180,7 @@ describe('the print client', () => {
 });
 
 describeWith("LPRng's lpd", ['lprng/usr/sbin/lpd'], ([lpd]) => {
-  test('accepts a job of the print client, and refuses one for an unknown queue', async () => {
+  test('accepts a job of the print client, and refuses a job for an unknown queue', async () => {
     const spool = await freshFolder();
     await lprngSpool(spool);
     const isRoot = process.getuid?.() === 0;

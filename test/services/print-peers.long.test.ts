@@ -13,7 +13,7 @@ import {
   stopShared,
 } from '../support/services/shared-print-server.js';
 
-// Each test starts all of its programs at once, so it may be slow.
+// Each test starts all of its programs at the same time, so a test can be slow.
 vi.setConfig({ testTimeout: 60_000 });
 
 beforeAll(startShared);
@@ -67,7 +67,7 @@ describeWith('rlpr', ['rlpr', 'rlpq', 'rlprm'], ([rlpr, rlpq, rlprm]) => {
     expect(long.output).toMatch(/^nobody: 1 +\[job 008 localhost\]\n +plan +3 bytes$/m);
     expect(long.output).not.toContain('ann');
 
-    // The client names the user it runs as. This is root, who may remove every job of this machine.
+    // The client names the user that runs it. That user is root, who may remove every job of this machine.
     await run(rlprm, [...options(queue.name), '7']);
     expect(await queue.titles()).toEqual(['plan']);
   });

@@ -18,7 +18,7 @@ import {
   stopShared,
 } from '../support/services/shared-print-server.js';
 
-// Each test starts all of its programs at once, so it may be slow.
+// Each test starts all of its programs at the same time, so a test can be slow.
 vi.setConfig({ testTimeout: 60_000 });
 
 beforeAll(startShared);
@@ -269,7 +269,7 @@ describe('the print server', () => {
     expect(await answerTo(`\x01${newQueue().name}\n`)).toBe(ok);
   });
 
-  test('if disk space is short, refuses a job after all of it has arrived', async () => {
+  test('if disk space is short, refuses a job after the whole job has arrived', async () => {
     const spool = await freshFolder();
     const { port } = await ownServer(spool, 'prlimit', '--fsize=1000000');
     const large = jobBytes({ queue: 'lp', documents: [randomBytes(3_000_000)] });
@@ -284,7 +284,7 @@ describe('the print server', () => {
     expect(await small.finish(jobBytes({ queue: 'lp', documents: [Buffer.from('x')] }))).toBe(ok.repeat(5));
   });
 
-  test('removes unfinished jobs at its start, and nothing else', async () => {
+  test('when it starts, removes unfinished jobs and nothing else', async () => {
     const spool = await freshFolder();
     await mkdir(join(spool, 'lp'));
     for (const name of ['.1764377701123.partial', '.keep', '1-1_042_ann_localhost_done', 'readme']) {

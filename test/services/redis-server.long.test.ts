@@ -15,7 +15,7 @@ import { rawClient } from '../support/sockets/plain-sockets.js';
 import { endingOf, readAll, readBytes } from '../support/sockets/read-socket.js';
 import { describeWith } from '../support/processes/programs.js';
 
-/** The server of most tests, and its address. */
+/** The server of most tests, and the address of the server. */
 let server: Program;
 let address: string;
 let port: number;
@@ -304,7 +304,7 @@ describe('redis-server.ts', () => {
     expect((await readAll(socket)).toString()).toBe(`+PONG\r\n-ERR Protocol error: ${reason}\r\n`);
   });
 
-  it('accepts requests in pieces, and closes the connection if a client leaves inside a request', async () => {
+  it('accepts requests in pieces, and closes the connection if a client ends inside a request', async () => {
     const socket = await raw();
     for (const byte of request('SET', 'in pieces', '\r\n$1\r\n')) socket.write(Buffer.from([byte]));
     socket.end(
@@ -344,7 +344,7 @@ describe('redis-server.ts', () => {
     expect(answers.match(/-ERR at most 250 channels, with names of at most 1024 bytes\r\n/g)).toHaveLength(2);
   });
 
-  it('stops reading from a client that does not read its answers, and sends all of them later', async () => {
+  it('stops reading from a client that does not read its answers, and sends all the answers later', async () => {
     const redis = driver();
     await redis.set('large', Buffer.alloc(1_048_576, 'x'));
     const before = memory();
@@ -355,7 +355,7 @@ describe('redis-server.ts', () => {
       socket.write(request('ECHO', Buffer.alloc(50_000, `${index} `)));
     }
     socket.write('QUIT\r\n');
-    // Meanwhile, the server answers other clients.
+    // While this client reads nothing, the server answers other clients.
     for (let index = 0; index < 100; index++) expect(await redis.get('nothing')).toBe(null);
     expect(memory() - before).toBeLessThan(100);
     for (let index = 0; index < 200; index++) {
@@ -445,7 +445,7 @@ describe('the database of redis-server.ts', () => {
     expect(database.get(key('a'))?.buffer.byteLength).toBeLessThan(100);
   });
 
-  it('sweeps as many keys as requested, and starts the next sweep where the last one ended', () => {
+  it('sweeps as many keys as requested, and starts the next sweep where the last sweep ended', () => {
     const database = new Database(1_000_000);
     for (let index = 0; index < 100; index++) database.set(key(`${index}`), key('a'), performance.now() - 1);
     database.set(key('stays'), key('a'), performance.now() + 60_000);

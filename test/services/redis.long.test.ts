@@ -32,7 +32,7 @@ function driver(address: string, options: RedisOptions = {}, connecting: Connect
   return redis;
 }
 
-/** Starts Redis. Returns undefined if it ends before it accepts clients, for example because its port is taken. */
+/** Starts Redis. Returns undefined if Redis ends before it accepts clients, for example if its port is taken. */
 async function started(server: string, folder: string, args: readonly string[]): Promise<ChildProcess | undefined> {
   const child = spawn(server, ['--save', '', '--appendonly', 'no', '--dir', folder, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -146,7 +146,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
       return Number(/ omem=(\d+)/.exec(clients.find((line) => line.includes('name=reader')) ?? '')?.[1]);
     };
     await expect.poll(waiting, { timeout: 10_000 }).toBeGreaterThan(98 * 1_048_576);
-    // The rest is in the buffers of the kernel, the connection and the stream.
+    // The rest of the replies is in the buffers of the kernel, the connection and the stream.
     expect(stream.bytesRead).toBeLessThan(1_048_576);
 
     const expected = createHash('sha256').update('+OK\r\n');
@@ -208,7 +208,7 @@ describeWith('Redis', ['redis-server'], ([server]) => {
     },
   );
 
-  it('with `reconnect`, is dialled until it is up', { timeout: 60_000 }, async () => {
+  it('is dialled until it is up, if the client has `reconnect`', { timeout: 60_000 }, async () => {
     const redis = driver(address, { retryStrategy: null }, { reconnect: backoff({ initial: 20, max: 50 }) });
     const answer = redis.ping();
     await start();
@@ -226,7 +226,7 @@ describe('redis.ts', () => {
     expect(await own.interrupt('SIGTERM')).toBe(0);
   });
 
-  it('says what to do if there is no server or it hangs up, and shows its usage', { timeout: 60_000 }, async () => {
+  it('says what to do if the server is missing or hangs up, and shows its usage', { timeout: 60_000 }, async () => {
     const nobody = await ask(`unix:${join(await freshFolder(), 'socket')}`, 'PING');
     expect(nobody.status).toBe(1);
     expect(nobody.errors).toMatch(/ENOENT.*; start a Redis server there, or give the address of one\n$/);

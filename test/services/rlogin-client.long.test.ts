@@ -118,7 +118,7 @@ describe('rlogin.ts', () => {
 
 describeWith('rlogin.ts with in.rlogind', [rlogind, 'python3', 'unshare'], ([rlogind]) => {
   describe.runIf(isRoot)('started by inetd', () => {
-    /** Starts in.rlogind as inetd would, from a small Python script. Its PAM configuration admits every user. */
+    /** Starts in.rlogind as inetd would, from a small Python script. The PAM configuration admits every user. */
     async function inetd(): Promise<number> {
       const pam = await freshFolder();
       const open = ['auth', 'account', 'session'].map((kind) => `${kind} required pam_permit.so\n`).join('');
@@ -163,7 +163,7 @@ while True:
       await printTenMegabytes(new Screen([...client, `tcp://127.0.0.1:${await inetd()}`, me]));
     });
 
-    it('if it cannot use a privileged port, says that the server requires one', async () => {
+    it('if it cannot use a privileged port, says that the server requires such a port', async () => {
       const nobody = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups'];
       const { program } = start([...nobody, ...client, `tcp://127.0.0.1:${await inetd()}`, me]);
       expect(await program.ended).toBe(1);

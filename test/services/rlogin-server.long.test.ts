@@ -229,7 +229,7 @@ describe('rlogin-server.ts', () => {
     await once(raw.socket, 'close');
   });
 
-  it('survives clients that leave in the middle of their handshake', async () => {
+  it('survives clients that disconnect in the middle of their handshake', async () => {
     for (const sent of ['', '\0', '\0ann\0', '\0ann\0ann\0xterm']) {
       const raw = Raw.connect(port);
       raw.socket.end(sent);

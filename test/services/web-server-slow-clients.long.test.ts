@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { rawClient } from '../support/sockets/plain-sockets.js';
 import { everything, get, index, openFiles, site, webServer } from '../support/services/web-site.js';
 
-// This test only waits. In a file of its own, it runs at the same time as the others.
+// This test only waits. It is in a separate file, so that it runs at the same time as other tests.
 test('web-server.ts drops every slow client', { timeout: 60_000 }, async () => {
   const folder = await site();
   await writeFile(join(folder, 'large.bin'), Buffer.alloc(20_000_000));

@@ -157,7 +157,7 @@ describe('web-server.ts', () => {
     await expect.poll(() => openFiles(server, folder)).toBe(0);
   });
 
-  test('aborts the answer if the file becomes shorter', async () => {
+  test('aborts the answer if the file becomes shorter during the download', async () => {
     const folder = await site();
     const path = join(folder, 'shrinking.bin');
     await writeFile(path, Buffer.alloc(50_000_000));
@@ -317,7 +317,7 @@ describeWith('web-server.ts with curl', ['curl'], ([curl]) => {
     expect(memory(server, 'VmHWM') - before).toBeLessThan(80_000);
   });
 
-  test('survives clients that leave during a download, and closes their files', async () => {
+  test('survives clients that disconnect during a download, and closes their files', async () => {
     const folder = await site();
     await writeRandom(join(folder, 'large.bin'), 50);
     const { url, server } = await webServer(folder);

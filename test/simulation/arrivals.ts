@@ -2,28 +2,31 @@ import { type Message, shownMessage } from './message.js';
 import type { WitnessedSocket } from './witness.js';
 import type { World } from './world.js';
 
-/** A socket, and how many of its messages the reader has received. */
+/** A socket whose messages the reader receives. */
 interface Source {
   readonly socket: WitnessedSocket;
-  /** The number of the subscription that dialled the socket, counted from 1. */
+  /** The number of the subscription to the client that dialled the socket, counted from 1. */
   readonly run: number;
-  /** How many of its messages the reader has received. */
+  /** How many messages of the socket the reader has received. */
   seen: number;
 }
 
 /**
- * Compares what a client's readers receive with the messages that have arrived at its sockets, one socket after the
- * other. The sockets of ended connections count as well (C1, F1, K4, K8).
+ * Compares what a client's readers receive with the messages that have arrived at the client's sockets, one socket
+ * after the other. The sockets of ended connections also count (C1, F1, K4, K8).
  */
 export class Arrivals {
-  /** Sockets whose unread messages may be discarded: this side closed the socket (C11), or nobody read it (C22). */
+  /**
+   * The sockets whose unread messages may be discarded, because this side has closed the socket (C11), or because
+   * nobody has read from the socket (C22).
+   */
   readonly closed: Set<WitnessedSocket> = new Set();
 
   private readonly world: World;
   private readonly name: string;
   private sources: Source[] = [];
   private run = 0;
-  /** The number of the last subscription whose end has been reported. */
+  /** The number of the last subscription to the client whose end has been reported to a reader. */
   private told = 0;
 
   constructor(world: World, name: string) {
@@ -31,7 +34,7 @@ export class Arrivals {
     this.name = name;
   }
 
-  /** Call when the client gets a new subscription. */
+  /** Call when a new subscription to the client begins. */
   begin(): void {
     this.run++;
   }
@@ -51,7 +54,7 @@ export class Arrivals {
     this.world.findings.wrong('C1', `${this.name} got ${shownMessage(message)}, although ${wanted}`);
   }
 
-  /** Call when a reader is notified of the end, which follows all messages of the connection (C7, C8, K8). */
+  /** Call when a reader is notified of the end of a connection, which follows all its messages (C7, C8, K8). */
   end(): void {
     const unseen = this.sources.find((source) => this.hasUnseen(source));
     if (this.told < this.run) this.told++;
@@ -61,7 +64,7 @@ export class Arrivals {
     }
   }
 
-  /** Asserts that a reader that takes everything at once has received everything. */
+  /** Asserts that a reader that is never slow has received all messages that have arrived. */
   checkAllSeen(): void {
     const left = this.sources.filter((source) => this.hasUnseen(source));
     if (left.length > 0) this.world.findings.wrong('F1', `${this.name} did not get everything that arrived`);
@@ -71,7 +74,7 @@ export class Arrivals {
     return !this.closed.has(socket) && seen < socket.arrived.length;
   }
 
-  /** Skips each socket whose messages have all been emitted, or whose other messages may be missing. */
+  /** Skips each socket whose messages have all been emitted, or whose remaining messages may be discarded. */
   private skipTo(message: Message): void {
     while (this.sources.length > 1) {
       const { socket, seen } = this.sources[0]!;

@@ -23,7 +23,7 @@ import { Writing } from './writing.js';
 
 type Out = Buffer | Draft;
 
-/** Serves one of the host's connections, and checks its messages. */
+/** Serves one connection of the host, and checks the messages of this connection. */
 export class Attendant {
   readonly number: number;
   readonly connection: Connection<Buffer, Out>;
@@ -40,17 +40,17 @@ export class Attendant {
   private reading: Reading | undefined;
   private writing: Writing | undefined;
   private echo: Subscription | undefined;
-  /** The numbers of the messages to send back. */
+  /** The numbers of the received messages that this side must send back. */
   private readonly echoes: number[] = [];
-  /** The client's socket. Known once its first message has arrived. */
+  /** The client's socket. Undefined until the first message of the client has arrived. */
   private source: WitnessedSocket | undefined;
   private ended = 0;
-  /** How many bytes of frames were received. */
+  /** The total size of the received frames, in bytes. */
   private consumed = 0;
   private writable = false;
   /** Whether this side has begun to close, so that the rest of the input may be discarded (C11). */
   private closing = false;
-  /** Whether the handler has completed. */
+  /** Whether the output of the handler has completed. */
   private finishing = false;
   private readonly idling = new Delay();
   private readonly unfinished = new Delay();
@@ -160,7 +160,7 @@ export class Attendant {
     this.connection.destroy();
   }
 
-  /** Call when this side closes. Input after that may be discarded. */
+  /** Call when this side begins to close. Later input may be discarded. */
   closes(): void {
     this.closing = true;
   }
@@ -172,7 +172,8 @@ export class Attendant {
     const most = host.maxBuffered + largest;
     const { bufferedBytes } = data;
     if (bufferedBytes > most) this.wrong('C4', `buffers ${bufferedBytes} bytes, of ${most} at most`);
-    // The transport reports a write only when it has taken all of it, so the channel may become writable late.
+    // The transport reports a write only when it has taken all bytes of the write, so the channel is sometimes late to
+    // become writable.
     const mark = Math.min(host.highWaterMark, host.maxBuffered);
     if (this.writable && (data.closed || bufferedBytes > mark)) {
       this.wrong('C5', `is writable with ${bufferedBytes} bytes, closed: ${data.closed}`);
@@ -188,7 +189,7 @@ export class Attendant {
     if (waiting > bound) this.wrong('F3', `has ${waiting} bytes waiting, of ${bound} at most`);
   }
 
-  /** Asserts that a reader that takes everything at once has received everything. */
+  /** Asserts that a reader that is never slow has received all messages that have arrived. */
   checkAllSeen(): void {
     if (this.reading?.hangs !== true || this.closing) return;
     const far = this.world.ends.far.get(formatAddress(this.connection.remote));
@@ -233,7 +234,7 @@ export class Attendant {
       manner,
       (message) => this.see(message),
       () => {
-        // A half-open connection ends when both sides have ended.
+        // A half-open connection ends only when both sides have ended, so this side also ends.
         if (gentle || dice.chance(0.7)) this.connection.data.complete();
       },
     );
@@ -272,7 +273,7 @@ export class Attendant {
     }
   }
 
-  /** Asserts that all received messages come from one socket, beginning with its first message, each once (C1). */
+  /** Asserts that the messages of one socket are received, each once, beginning with its first message (C1). */
   private see(message: Message): void {
     const client = this.world.clients[message.source - 1];
     if ((message.kind !== 'client' && message.kind !== 'own') || client === undefined) {
@@ -299,7 +300,7 @@ export class Attendant {
     }
   }
 
-  /** The input, as a source to send back. */
+  /** The received messages, as a Flow whose values are sent back. */
   private echoed(): Flow<Buffer> {
     return this.connection.data.pipe(
       tap((bytes) => {
@@ -310,7 +311,7 @@ export class Attendant {
     );
   }
 
-  /** Asserts that received messages are sent back in order. The channel may drop some. */
+  /** Asserts that received messages are sent back in order. The channel may drop some of the messages. */
   private checkEcho(message: Message): void {
     let due = this.echoes.shift();
     while (this.host.isLossy && due !== undefined && due !== message.number) due = this.echoes.shift();

@@ -2,8 +2,8 @@ import type { Reading } from './reading.js';
 import type { WitnessedSocket } from './witness.js';
 
 /**
- * The sockets that a client may close because nobody reads them: their sending side has ended, and they have had no
- * reader for `claimTimeout` (C22).
+ * The sockets that a client may close because nobody reads from the socket: the sending side of the socket has ended,
+ * and the socket has had no reader for `claimTimeout` (C22).
  */
 export class Claims {
   private readonly timeout: number;
@@ -38,12 +38,12 @@ export class Claims {
     this.preparedUntil.set(socket, Date.now());
   }
 
-  /** Adds the sockets that may be closed by now to `discarded`. Called between any two instants. */
+  /** Adds to `discarded` the sockets that the client is permitted to close by now. Called between any two instants. */
   check(discarded: Set<WitnessedSocket>): void {
     const readUntil = Math.max(...this.readings.map((reading) => reading.readUntil));
     for (const [socket, openedAt] of this.openedAt) {
       const lastRead = Math.max(readUntil, this.preparedUntil.get(socket) ?? -Infinity);
-      // For a socket that was never used, the time before its sending side ended also counts.
+      // If nothing was read or written on a socket, the time before the end of its sending side also counts.
       const isUsed = socket.hasWritten || lastRead >= openedAt;
       const unreadFrom = isUsed ? Math.max(lastRead, socket.endedAt) : openedAt;
       if (socket.ended && Date.now() - unreadFrom >= this.timeout) discarded.add(socket);

@@ -23,7 +23,7 @@ import { Writing } from './writing.js';
 
 type Out = Buffer | Draft;
 
-/** A client that dials, may reconnect, sends, receives, leaves and comes back. */
+/** A client that dials, sends, receives, leaves and comes back. Some clients have `reconnect`. */
 export class Client implements Actor {
   readonly id: number;
   readonly sockets: WitnessedSocket[] = [];
@@ -43,7 +43,7 @@ export class Client implements Actor {
    */
   private readonly due = new Map<WitnessedSocket, Outgoing>();
   private readonly outgoings = new Map<SendLane, Outgoing>();
-  /** The messages to write on one socket only, because they were passed to channels of its connection (C5). */
+  /** The messages for one socket only, because they were passed to the own channels of a connection (C5). */
   private readonly own = new Map<WitnessedSocket, Outgoing>();
   private readonly writings = new Set<Writing>();
   private readonly prepares: boolean;
@@ -53,7 +53,7 @@ export class Client implements Actor {
   private readonly sources = new Set<WitnessedSocket>();
   private readonly arrivals: Arrivals;
   private readonly connections = new Set<Connection<Buffer, Out>>();
-  /** Numbers the connections for the log, because their own ids differ from run to run. */
+  /** Numbers the connections for the log, because the ids of connections differ from run to run. */
   private attended = 0;
   private reading: Reading;
   private states: States | undefined;
@@ -152,7 +152,7 @@ export class Client implements Actor {
     return this.sockets.reduce((sum, { messages }) => sum + messages.length, 0);
   }
 
-  /** Returns the socket whose first message this is. Each socket is returned once. */
+  /** Returns the socket whose first message is the given message. Returns each socket only once. */
   takeSource({ kind, number }: Message): WitnessedSocket | undefined {
     const source = this.sockets.find((socket) => {
       const [first] = socket.messages;
@@ -179,7 +179,7 @@ export class Client implements Actor {
   stop(): void {
     const { dice, gentle } = this.world;
     this.stopped = true;
-    // Values sent after the end wait for a connection that never comes, until this error rejects them.
+    // Values sent after the end wait for a connection that never comes, until this error rejects each `send`.
     this.world.after(20_000, () => this.client.data.error(new Error('the end')));
     if (this.active && this.reading.hangs) this.arrivals.checkAllSeen();
     this.writing.stop();
@@ -236,7 +236,7 @@ export class Client implements Actor {
     const over = (how: string): void => {
       states.end(how);
       this.reading.abandon();
-      // A reader that joined after the end waits for the next connection, and would cause a dial (K8).
+      // A reader that joined after the end waits for the next connection, and would make the client dial (K8).
       if (this.isReadAgain) this.reading.stop();
       this.over();
     };
@@ -254,7 +254,7 @@ export class Client implements Actor {
     });
   }
 
-  /** Unsubscribes all subscribers at once. */
+  /** Unsubscribes all subscribers of the client, in one call. */
   private leave(): void {
     if (!this.active) return;
     this.world.findings.note(() => `${this.name} leaves`);
@@ -264,7 +264,7 @@ export class Client implements Actor {
     this.over();
   }
 
-  /** Call when the subscription has ended, for any reason. The next subscription is independent. */
+  /** Call when a subscription to the client has ended, for any reason. A later subscription is independent. */
   private over(): void {
     if (!this.active) return;
     this.active = false;
@@ -313,7 +313,7 @@ export class Client implements Actor {
     if (newest !== undefined && this.world.ends.open.has(newest)) this.arrivals.closed.add(newest);
   }
 
-  /** Prepares the connection like a login: sends a message, may wait for an answer or for a time, and may fail. */
+  /** Prepares a connection like a login: sends a message, then possibly waits for an answer or a time, or fails. */
   private prepare(connection: Connection<Buffer, Out>): ObservableInput<unknown> | void {
     const { world } = this;
     const { dice, gentle } = world;
@@ -371,7 +371,7 @@ export class Client implements Actor {
     return this.world.ends.near.get(formatAddress(connection.local));
   }
 
-  /** Makes messages for one connection only. */
+  /** Returns a function that makes messages for one connection only. */
   private ownDraft(connection: Connection<Buffer, Out>): (padding: number) => Draft {
     const socket = this.socketOf(connection);
     const outgoing = socket === undefined ? undefined : this.own.get(socket);
@@ -413,7 +413,7 @@ export class Client implements Actor {
     this.order.see(message);
   }
 
-  /** The queue for a value that is sent now. A message gets its number and its place when it is encoded. */
+  /** The queue for a value that is sent now. Encoding a message determines its number and its place in the queue. */
   private get outgoing(): Outgoing {
     const { lane } = this.client.data[host];
     const outgoing =
@@ -436,8 +436,8 @@ export class Client implements Actor {
   }
 
   /**
-   * Reads again after an end. This may be the end of an earlier connection. While the current connection closes or is
-   * half-open, the new reader waits for the next connection.
+   * Reads again after a reader was notified of an end, possibly the end of an earlier connection. While the current
+   * connection closes or is half-open, the new reader waits for the next connection.
    */
   private readAgain(): void {
     const { dice, gentle } = this.world;
@@ -468,7 +468,7 @@ export class Client implements Actor {
       (message) => this.see(message),
       () => {
         this.arrivals.end();
-        // Without a watcher, only the reader's end shows the end of the subscription.
+        // If nothing watches the states, only the end of the reader shows that the subscription has ended.
         if (!this.watches) this.over();
         else this.readAgain();
       },

@@ -1,6 +1,6 @@
 /**
- * How long a state may last, in instants. Free room in the kernel is reported one instant late, and waiting code runs
- * one turn of the event loop later (C5).
+ * How long a state may last, in ms. Free room in the kernel is reported one instant late, and the code that waits for
+ * the room runs one turn of the event loop later (C5).
  */
 const longest = 2;
 
@@ -13,7 +13,7 @@ export class Delay {
     this.since = undefined;
   }
 
-  /** Call with the current state at each instant. Returns whether the state has lasted too long. */
+  /** Call at each instant. `is` says whether the state applies now. Returns whether it has lasted too long. */
   lasts(is: boolean): boolean {
     if (is) this.since ??= Date.now();
     else this.since = undefined;

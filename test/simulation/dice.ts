@@ -1,6 +1,6 @@
 import { seededRandom } from '../../src/testing/seeded-random.js';
 
-/** The source of every decision of a run. */
+/** The source of every random decision of a run. */
 export class Dice {
   private readonly random: () => number;
 
@@ -8,7 +8,7 @@ export class Dice {
     this.random = seededRandom(seed);
   }
 
-  /** An integer between both bounds, inclusive. */
+  /** Returns an integer between both bounds, inclusive. */
   int(least: number, most: number): number {
     return least + Math.floor(this.random() * (most - least + 1));
   }
@@ -21,7 +21,7 @@ export class Dice {
     return values[Math.floor(this.random() * values.length)];
   }
 
-  /** Every order of magnitude is equally likely. */
+  /** Returns an integer between both bounds, such that every order of magnitude is equally likely. */
   magnitude(least: number, most: number): number {
     return Math.round(Math.exp(Math.log(least) + this.random() * (Math.log(most) - Math.log(least))));
   }

@@ -1,7 +1,7 @@
-/** The violations found in a run, and a log of its events for a replay. */
+/** The violations that a run has found, and a log of the events of the run for a replay. */
 export class Findings {
   readonly found: string[] = [];
-  /** The events, one line each. Kept only for a replay. */
+  /** The events of the run, one line each. Kept only if the run is a replay. */
   readonly story: string[] | undefined;
   private readonly now: () => number;
 
@@ -12,7 +12,7 @@ export class Findings {
 
   wrong(rule: string, what: string): void {
     const text = `${rule}: ${what}`;
-    // One fault causes the same finding many times.
+    // One fault causes the same finding many times, so only the first 20 findings are kept.
     if (this.found.length < 20) this.found.push(text);
     this.story?.push(`${this.now()} !! ${text}`);
   }

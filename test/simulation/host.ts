@@ -16,7 +16,7 @@ import { type Actor, target, type World } from './world.js';
 
 type Out = Buffer | Draft;
 
-/** The server's side. It listens, leaves and comes back, and has an attendant for each connection. */
+/** The server's side. The host listens, leaves and comes back, and has an attendant for each connection. */
 export class Host implements Actor {
   readonly isLossy: boolean;
   readonly maxBuffered: number;
@@ -29,7 +29,7 @@ export class Host implements Actor {
   private readonly manner: 'plain' | 'paced' | 'iterating' | 'serve';
   private readonly concurrent: number;
   private readonly restarts: boolean;
-  /** In a gentle world, whether the host closes before its clients do. */
+  /** In a gentle world, whether the host closes before its clients close. */
   readonly endsFirst: boolean;
   private readonly attendants = new Map<string, Attendant>();
   /** The attendants of the open connections. */
@@ -241,7 +241,7 @@ export class Host implements Actor {
     });
   }
 
-  /** Stops listening for a while. Its connections may stay open. */
+  /** Stops listening for a while. The open connections are closed, or stay open. */
   private pauseListening(): void {
     const { dice } = this.world;
     const { server } = this;
@@ -258,7 +258,7 @@ export class Host implements Actor {
       if (this.world.gentle || this.world.dice.chance(0.5)) this.shutDown(server);
       else this.leave('destroys');
     }
-    // Connections of earlier servers may still be open.
+    // It is possible that connections of earlier servers are still open.
     this.world.after(10_000, () => {
       for (const attendant of [...this.present]) attendant.stop();
     });

@@ -2,8 +2,8 @@ import { type Message, shownMessage } from './message.js';
 
 /**
  * Checks the order of the messages that one client receives. The messages of each connection of the host must come
- * without a gap, from the first one on (C1, K4). The client's echoes, and the broadcasts, must come in the order of
- * creation.
+ * without a gap, from the first message on (C1, K4). The client's own messages that the host sends back, and the
+ * messages of the Broadcast, must come in the order of creation.
  */
 export class MessageOrder {
   private readonly client: number;
@@ -20,7 +20,7 @@ export class MessageOrder {
     this.wrong = wrong;
   }
 
-  /** Call with a message that only `prepare` has received. The order continues after it. */
+  /** Call with a message that only `prepare` has received. The order continues with the message after it. */
   skip({ kind, source, number }: Message): void {
     if (kind === 'server') this.nextOf.set(source, number + 1);
   }

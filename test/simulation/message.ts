@@ -5,14 +5,14 @@ export type Kind = 'client' | 'own' | 'server' | 'broadcast';
 
 const kinds: readonly Kind[] = ['client', 'own', 'server', 'broadcast'];
 
-/** The origin and the number of a message, which identify it. */
+/** The origin and the number of a message, which together identify the message. */
 export interface Message {
   readonly kind: Kind;
   /** The number of the client, or of the server's connection. */
   readonly source: number;
-  /** Counted from 0 for each source. */
+  /** The number of the message, counted from 0 for each source. */
   readonly number: number;
-  /** The length of its frame. */
+  /** The length of the message's frame, in bytes. */
   readonly size: number;
 }
 
@@ -48,7 +48,7 @@ export function encodeMessage(kind: Kind, source: number, number: number, paddin
   return bytes;
 }
 
-/** The sender of a message, or `undefined` if `frame` is too short to show it. */
+/** The sender of the message in `frame`, or `undefined` if `frame` is too short to show the sender. */
 export function kindOf(frame: Buffer): Kind | undefined {
   return frame.length > 4 ? kinds[frame.readUInt8(4)] : undefined;
 }

@@ -1,9 +1,9 @@
 import { type Draft, encodeMessage, type Kind, type Message, shownMessage } from './message.js';
 import type { World } from './world.js';
 
-/** The messages passed to one side of a stream, in the order in which they must be written. */
+/** The messages that were passed to one side of a stream, in the order in which this side must write them. */
 export class Outgoing {
-  /** The largest frame. */
+  /** The size of the largest frame, in bytes. */
   largest = 0;
 
   private readonly world: World;
@@ -25,7 +25,7 @@ export class Outgoing {
     this.nextNumber = nextNumber;
   }
 
-  /** A new message, which gets its number when it is encoded. */
+  /** Returns a new message, which gets its number when it is encoded. */
   draft(padding: number): Draft {
     const { kind, lossy, waiting } = this;
     let number = -1;
@@ -41,14 +41,14 @@ export class Outgoing {
     };
   }
 
-  /** Adds a message that must be written after the messages before it. */
+  /** Adds a message that must be written after all messages added earlier. */
   expect(kind: Kind, number: number, size: number): void {
     this.largest = Math.max(this.largest, size);
     if (kind === 'client' || kind === 'own') this.world.largestSent = Math.max(this.world.largestSent, size);
     this.waiting.push({ kind, number });
   }
 
-  /** Call when a message was written. It must be the message that was due (C1, K4, B1). */
+  /** Call when a message was written. Asserts that this message was due (C1, K4, B1). */
   wrote(where: string, message: Message): void {
     const isDue = (due: { kind: Kind; number: number } | undefined): boolean =>
       due?.kind === message.kind && due.number === message.number;
@@ -62,7 +62,7 @@ export class Outgoing {
     );
   }
 
-  /** Call when the due message was cut off, and is lost with its connection (K4). */
+  /** Call when the due message was cut off, and is lost with the connection (K4). */
   tore(): void {
     this.waiting.shift();
   }

@@ -23,7 +23,7 @@ export class Publication implements Actor {
     if (world.dice.chance(0.6)) this.publishLater();
   }
 
-  /** Makes an attendant's connection a member, which may leave after a while. */
+  /** Makes an attendant's connection a member, which in half of the cases leaves after a while. */
   join(attendant: Attendant): void {
     if (this.ended || this.members.has(attendant)) return;
     const membership = this.broadcast.join(attendant.connection);
@@ -68,7 +68,7 @@ export class Publication implements Actor {
     });
   }
 
-  /** Causes another event in the turn of a publication. */
+  /** Causes another event in the turn in which a message is published. */
   private interfere(): void {
     const { dice, host } = this.world;
     const attendants = [...host.present];

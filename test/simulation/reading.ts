@@ -19,7 +19,7 @@ export type Manner = 'steady' | 'loose' | 'paced' | 'iterating' | 'single';
  * values at a time, iterates with `for await`, or takes one value at a time.
  */
 export class Reading {
-  /** `'complete'`, or the code of the error. */
+  /** How the reader was notified of the end: `'complete'`, or the code of the error. */
   ended: string | undefined;
   started = false;
   /** When the reader was last subscribed: `Infinity` while it is subscribed, `-Infinity` if it never was. */
@@ -77,7 +77,7 @@ export class Reading {
     }
   }
 
-  /** Takes everything from now on. */
+  /** From now on, the reader stays subscribed and takes every message. */
   calm(): void {
     this.start();
     this.letGo();
@@ -98,7 +98,10 @@ export class Reading {
     this.leave();
   }
 
-  /** Call when the client has ended. A new subscription would start the client again. */
+  /**
+   * Call when the client has ended. The reader then never subscribes again, because a new subscription would make the
+   * client dial.
+   */
   abandon(): void {
     this.abandoned = true;
     if (this.manner === 'iterating' || this.manner === 'single' || this.subscription === undefined) this.stop();
@@ -163,7 +166,8 @@ export class Reading {
     const hold = this.channel.hold();
     this.holds.push(hold);
     this.world.disturb(time, () => {
-      // The hold is removed first, because a release can emit within its call. A second release must have no effect.
+      // The Hold is removed from `holds` first, because values can be emitted during the call of `release`. The second
+      // `release` must have no effect.
       this.holds = this.holds.filter((other) => other !== hold);
       hold.release();
       hold.release();

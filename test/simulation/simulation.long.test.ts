@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { type Outcome, simulate } from './world.js';
 
-/** `SEED=123 npm run simulate` runs one seed, and logs it in full. */
+/** `SEED=123 npm run simulate` runs one seed, and logs every event of the run. */
 const only = process.env['SEED'];
-/** `SEEDS=100000 npm run simulate` runs this many seeds. Half of them are the same each time. */
+/** `SEEDS=100000 npm run simulate` runs 100,000 seeds. Half of the seeds are the same in each run. */
 const count = Number(process.env['SEEDS'] ?? 4_000);
 /**
- * The first seed of the other half. It changes, so that each run tries new seeds. With `CI` set, it is fixed, so that a
- * run does not fail for a reason that the tested change did not cause.
+ * The first seed of the other half. This seed changes, so that each run tries new seeds. With `CI` set, this seed is
+ * fixed, so that a run does not fail for a reason that the tested change did not cause.
  */
 const another = process.env['CI'] === undefined ? (Date.now() % 1_000_000_000) + 1_000_000 : 1_000_000;
 const fresh = Number(process.env['FIRST_SEED'] ?? another);
@@ -43,7 +43,7 @@ describe('a simulated world', () => {
     count * 1_000,
   );
 
-  it.skipIf(only !== undefined)('runs the same way again for the same seed', async () => {
+  it.skipIf(only !== undefined)('a second run of the same seed has the same events', async () => {
     for (let seed = fresh; seed < fresh + 20; seed++) {
       const { story } = await simulate(seed, true);
       expect((await simulate(seed, true)).story).toEqual(story);

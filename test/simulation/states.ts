@@ -92,7 +92,7 @@ export class States {
     }
   }
 
-  /** Asserts that the n-th delay in a row is between its minimum and its base. */
+  /** Asserts that the n-th delay in a row is between the minimum and the base of rule K5. */
   private judge(
     { delay, error }: ConnectionState<any, any> & { status: 'waiting' },
     last: ConnectionState<any, any> & { status: 'disconnected' },

@@ -10,11 +10,11 @@ interface Timer {
 }
 
 /**
- * A clock that advances only in `step`. It fires the timers itself, and microtasks run as usual. So everything due at
- * an instant happens before the next instant. Unlike TestScheduler.run, it also works with promises.
+ * A clock that advances only in `step`. The clock fires the timers, and microtasks run as usual. So everything that is
+ * due at an instant happens before the next instant. Unlike TestScheduler.run, the clock also works with promises.
  */
 export class VirtualTime {
-  /** In ms. */
+  /** The current time in ms. */
   now = 1_000_000;
   /** How many timers have fired. */
   fired = 0;
@@ -59,7 +59,7 @@ export class VirtualTime {
     };
   }
 
-  /** Runs everything that needs no time to pass. */
+  /** Lets the pending microtasks run, without advancing the clock. */
   settle(): Promise<void> {
     return new Promise((resolve) => real.setImmediate(resolve));
   }

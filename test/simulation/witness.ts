@@ -3,7 +3,7 @@ import type { SocketEvents, TransportSocket } from '../../src/transport/transpor
 import type { Findings } from './findings.js';
 import { decodeMessage, type Kind, kindOf, type Message } from './message.js';
 
-/** Is notified of the events on the sockets of one transport. */
+/** Gets the events on the sockets of one transport. */
 export interface Listening {
   /** Called when a socket was dialled. */
   dialled?(socket: WitnessedSocket): void;
@@ -13,7 +13,7 @@ export interface Listening {
   tore?(socket: WitnessedSocket, kind: Kind | undefined): void;
 }
 
-/** The sockets of all witnesses of one network, by the address of the end that dialled. */
+/** The sockets of all witnesses of one network, by the address of the side that dialled. */
 export interface Ends {
   readonly open: Set<WitnessedSocket>;
   readonly near: Map<string, WitnessedSocket>;
@@ -70,7 +70,7 @@ export function witnessed(inner: Transport, findings: Findings, ends: Ends, list
   });
 }
 
-/** An object like `inner`, with some of its methods replaced. */
+/** Returns an object like `inner`, in which the methods of `instead` replace those of `inner`. */
 function facade<T extends object>(inner: T, instead: Partial<T>): T {
   return new Proxy(inner, {
     get(target, key): unknown {
@@ -87,13 +87,13 @@ const nothing: Buffer = Buffer.alloc(0);
 type Phase = 'fresh' | 'open' | 'reset' | 'gone';
 
 export class WitnessedSocket {
-  /** The watched socket, which replaces the real one. */
+  /** The watched socket, which the library gets in place of the real socket. */
   readonly facade: TransportSocket;
   readonly name: string;
   readonly remote: Address;
-  /** The complete messages that were written. */
+  /** The complete messages that were written to this socket. */
   readonly messages: Message[] = [];
-  /** The complete messages that have arrived. */
+  /** The complete messages that have arrived at this socket. */
   readonly arrived: Message[] = [];
   /** Whether the sending side was ended. */
   ended = false;
@@ -108,9 +108,9 @@ export class WitnessedSocket {
   private phase: Phase = 'fresh';
   private awaited = false;
   private finished = false;
-  /** Written bytes that have not arrived yet. */
+  /** Bytes that were written to this socket and have not yet arrived at the peer. */
   private readonly underway: Buffer[] = [];
-  /** The beginnings of incomplete messages. */
+  /** The beginning of an incomplete message, for each direction. */
   private restOut: Buffer = nothing;
   private restIn: Buffer = nothing;
 
@@ -197,7 +197,7 @@ export class WitnessedSocket {
   private reset(): void {
     this.findings.note(() => `${this.name} is reset`);
     if (this.phase === 'fresh') {
-      // The end of a fresh socket is not reported.
+      // The transport does not report the end of a socket that was never opened.
       this.phase = 'reset';
       this.left();
     }
@@ -227,7 +227,7 @@ export class WitnessedSocket {
     return taken;
   }
 
-  /** Asserts that the arriving bytes are those that the other end has written. */
+  /** Asserts that the arriving bytes are those that the other side has written. */
   private compare(chunk: Buffer): void {
     const underway = this.peer()?.underway ?? [];
     let rest = chunk;
@@ -252,7 +252,7 @@ export class WitnessedSocket {
   }
 }
 
-/** Adds the complete messages of a stream to `messages`, and returns the rest. */
+/** Adds the complete messages of a stream to `messages`, and returns the bytes after these messages. */
 function messagesIn(rest: Buffer, chunks: readonly Uint8Array[], messages: Message[]): Buffer {
   let data = rest.length === 0 && chunks.length === 1 ? Buffer.from(chunks[0]!) : Buffer.concat([rest, ...chunks]);
   while (data.length >= 4) {

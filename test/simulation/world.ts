@@ -31,13 +31,13 @@ export interface Actor {
   checkEnd(): void;
 }
 
-/** One run. Everything that happens in it derives from its seed. */
+/** One run. The seed determines everything that happens in the run. */
 export class World {
   readonly dice: Dice;
   readonly time: VirtualTime;
   readonly findings: Findings;
   readonly calmed: { value: boolean } = { value: false };
-  /** Nothing gets lost in a gentle world. */
+  /** Whether this is a gentle world, in which no message gets lost. */
   readonly gentle: boolean;
   /** How often each event happened. The test logs these counts. */
   readonly events: Map<string, number> = new Map();
@@ -46,10 +46,10 @@ export class World {
   readonly clients: Client[] = [];
   /** The address that the clients dial. */
   readonly address: string;
-  /** The largest frame of any client. */
+  /** The size of the largest frame of any client, in bytes. */
   largestSent = 0;
   readonly proxy: Faulty | undefined;
-  /** Whether a stream may end early. */
+  /** Whether the proxy may end a stream before all its bytes have passed. */
   readonly cuts: boolean;
   /** When all disturbances end, in ms. */
   readonly duration: number;
@@ -105,7 +105,7 @@ export class World {
     });
   }
 
-  /** Adds a promise that has to settle before the end. */
+  /** Adds a promise that has to settle before the run ends. */
   expectSettled(name: string, promise: Promise<unknown>): void {
     this.promises.add(name);
     const settled = (): void => {
@@ -196,7 +196,7 @@ export async function simulate(seed: number, tells = false): Promise<Outcome> {
   };
   const before = config.onUnhandledError;
   const { stackTraceLimit } = Error;
-  // Thousands of errors are created here, and their stack traces are slow.
+  // A run creates thousands of errors, and it takes long to create their stack traces.
   if (!tells) Error.stackTraceLimit = 0;
   config.onUnhandledError = caught;
   process.on('unhandledRejection', caught);

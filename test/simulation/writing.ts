@@ -69,7 +69,7 @@ export class Writing {
     }
   }
 
-  /** Sends one value after another, as a loop does. */
+  /** Sends one value after another, and awaits each `send`. */
   private async sendAll(count: number): Promise<void> {
     try {
       for (; count > 0; count--) await this.channel.send(this.next());
@@ -78,7 +78,7 @@ export class Writing {
     }
   }
 
-  /** Asserts that values are pulled only while the channel may send (C5). */
+  /** Asserts that values are pulled only while the channel is writable (C5). */
   private *paced(drafts: readonly Draft[]): Generator<Draft> {
     for (const draft of drafts) {
       const { bufferedBytes } = this.channel;
@@ -103,7 +103,8 @@ export class Writing {
     ])();
     const feed = this.channel.sendFrom(source).subscribe({
       complete: () => {
-        // This may be called during a reset. Whether the reset has cut off a message (K12) is known only afterwards.
+        // It is possible that `complete` runs during a reset. Only after the reset is it known whether a message was
+        // cut off (K12).
         queueMicrotask(() => {
           const waiting = drafts.filter((draft) => draft.waits).length;
           if (waiting > 0)

@@ -1,16 +1,19 @@
-// node callers.mjs WHERE: plain clients in a separate process. Its parent controls it over IPC.
+// node callers.mjs WHERE: plain clients in a separate process. The parent process sends orders over IPC.
 // Each order gets one answer.
 import net from 'node:net';
 
 const [where] = process.argv.slice(2);
 const place = where.startsWith('/') ? { path: where } : { port: Number(where), host: '127.0.0.1' };
-/** How many clients are dialled at once. */
+/** The most connections that are dialled at the same time. */
 const atOnce = 100;
 const held = new Set();
 
 let dialled = 0;
 
-/** Uses many local addresses: each has only some ten thousand ports, and a used port stays blocked for a minute. */
+/**
+ * Dials from many local addresses. Each address has only tens of thousands of ports, and a used port stays blocked for
+ * a minute.
+ */
 function dial() {
   const from = place.port === undefined ? {} : { localAddress: `127.0.0.${1 + (dialled++ % 250)}` };
   return new Promise((resolve, reject) => {
@@ -19,7 +22,7 @@ function dial() {
   });
 }
 
-/** Calls `work` `times` times, with at most `atOnce` calls in progress at once. */
+/** Calls `work` `times` times, with at most `atOnce` calls in progress at the same time. */
 async function repeat(times, work) {
   let left = times;
   await Promise.all(
@@ -31,16 +34,16 @@ async function repeat(times, work) {
 }
 
 const orders = {
-  /** Opens `count` more connections. Each echoes something and stays open. */
+  /** Opens `count` more connections. Each connection gets one echo and stays open. */
   hold: ({ count }) =>
     repeat(count, async () => {
       const socket = await dial();
       held.add(socket);
-      // Each connection carries one echo, so that everything that is created at first use exists.
+      // The echo makes sure that both sides have created everything that they create at first use.
       socket.write('hello');
       await new Promise((resolve) => socket.once('data', resolve));
     }),
-  /** Opens `count` connections, at most `atOnce` at once. Each echoes something and closes. */
+  /** Opens `count` connections, at most `atOnce` at the same time. Each connection gets one echo and closes. */
   churn: ({ count }) =>
     repeat(count, async () => {
       const socket = await dial();

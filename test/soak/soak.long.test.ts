@@ -27,7 +27,7 @@ describe('a server in a separate process', () => {
     expectWell(await churn(library, 5_000, 'unix', write));
   }, 60_000);
 
-  it('S18: keeps idle connections while others come and go, in constant memory', async () => {
+  it('S18: keeps idle connections in constant memory while other connections open and close', async () => {
     expectWell(await soak(library, 3, 200, write));
   }, 60_000);
 });

@@ -1,5 +1,5 @@
-// Long trials of a server in a separate process, with plain clients in other processes. Exits with 1 if one fails:
-//   npm run soak -- [SECONDS]        many idle connections, while others come and go; 60 s by default
+// Long trials of a server in a separate process, with plain clients in other processes. Exits with 1 if a trial fails:
+//   npm run soak -- [SECONDS]        many idle connections, while other connections come and go; 60 s by default
 //   npm run soak -- idle [COUNT]     memory of idle connections, compared with plain node:net; 10,000 by default
 //   npm run soak -- churn [COUNT]    connections that come and go; 100,000 by default
 import { compiled } from '../support/package/compile-library.js';

@@ -1,8 +1,8 @@
 import { Arena, type Kind, type Measures, type Where } from './processes.js';
 
 /**
- * By how many bytes the heap may grow: the runtime takes `warmUp` until everything is compiled, and each closed
- * connection takes `each`. A leaked connection would take thousands.
+ * The permitted growth of the heap in bytes: `warmUp` for the runtime until everything is compiled, and `each` for
+ * every closed connection. A leaked connection would take thousands of bytes.
  */
 const warmUp = 2 * 2 ** 20;
 const each = 20;
@@ -43,7 +43,7 @@ function growth(before: Measures, after: Measures, passed: number): { slope: num
   return { slope, problems };
 }
 
-/** Holds `held` idle connections for some seconds while others come and go. */
+/** Holds `held` idle connections for `seconds` seconds while other connections open and close. */
 export function soak(library: string, seconds: number, held: number, print: Print): Promise<Verdict> {
   return Arena.use(library, 'paced', 'tcp', 3, async (arena) => {
     const batch = 500;

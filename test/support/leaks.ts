@@ -2,13 +2,16 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeEach, expect } from 'vitest';
 
 /**
- * The shared leak check. Import this file for its effect. After each test and its cleanup, no socket, listener or timer
- * may be left that did not exist before the file's first test.
+ * The shared leak check. Importing this file starts the check. After each test and its cleanup, every socket, listener
+ * and timer that did not exist before the file's first test must be gone.
  */
 let atRest = resources();
 const startInterval = globalThis.setInterval;
 const stopInterval = globalThis.clearInterval;
-/** All timers of the library are intervals, because RxJS's asyncScheduler runs them. Vitest starts no intervals. */
+/**
+ * The running intervals. Every timer of the library is an interval, because RxJS's asyncScheduler calls `setInterval`.
+ * Vitest starts no intervals.
+ */
 const intervals = new Set<unknown>();
 
 globalThis.setInterval = (...args: Parameters<typeof setInterval>) => {
@@ -33,7 +36,7 @@ beforeEach(({ onTestFinished }) => {
     // Closing a socket takes a few turns of the event loop. Anything that is left after these turns is a leak.
     for (let turn = 0; turn < 2_000 && left().length > 0; turn++) await nextTurn();
     const leaked = left();
-    // The next test must not fail for the leaks of this one.
+    // The next test must not fail because of the leaks of this test.
     atRest = resources();
     intervals.clear();
     expect(leaked, 'sockets, listeners and timers that the test has left').toEqual([]);

@@ -93,7 +93,7 @@ describe.each(places)('faulty over $name', (place) => {
     const { data, end, chunks } = await sentThrough(place, { slices: 1 }, sent);
     expect(data.equals(sent)).toBe(true);
     expect(end).toBe('fin');
-    // The kernel may join some of the bytes.
+    // The kernel can join some of the bytes.
     expect(chunks.length).toBeGreaterThan(place.name === 'memory' ? 1_999 : 20);
   });
 
@@ -108,7 +108,7 @@ describe.each(places)('faulty over $name', (place) => {
   it('C8: with resetAfter, resets the connection after n bytes', async () => {
     const sent = numbered(50_000);
     const { data, end, strikes } = await sentThrough(place, { resetAfter: 12_345 }, sent);
-    // A reset may drop data in flight. A unix socket has no reset.
+    // A reset can drop data in flight. A unix socket has no reset.
     expect(data.equals(sent.subarray(0, data.length))).toBe(true);
     if (place.name === 'memory') expect(data.length).toBe(12_345);
     else expect(data.length).toBeLessThanOrEqual(12_345);
@@ -129,7 +129,7 @@ describe.each(places)('faulty over $name', (place) => {
     near.bytes.next(sent);
     near.bytes.complete();
     const received = recordBytes((await connected).bytes).all();
-    // The other direction still works.
+    // The direction without a black hole still works.
     (await connected).bytes.next('hello');
     expect(String(await firstValueFrom(near.bytes))).toBe('hello');
     expect((await connected).stats.bytesRead).toBeLessThanOrEqual(1_000);
@@ -173,7 +173,7 @@ describe.each(places)('faulty over $name', (place) => {
     expect(reason === 'failed' || place.name === 'unix').toBe(true);
   });
 
-  it('S7: closes every connection on shutdown, and frees the address', async () => {
+  it('S7: closes every connection on shutdown, and frees its own address', async () => {
     const far: Connection[] = [];
     const { address: target, server } = await serverAt(place, (connection) => {
       far.push(connection);
@@ -204,7 +204,7 @@ function message(number: number): Buffer {
 }
 
 describe('faulty with a seed', () => {
-  /** The injected faults for a seed, and what arrives when, in virtual time. */
+  /** The faults that `seed` injects, and a log of what arrives when, in virtual time. */
   function run(seed: number, writes: readonly number[]): { strikes: readonly InjectedFault[]; log: string[] } {
     const log: string[] = [];
     let strikes: readonly InjectedFault[] = [];

@@ -37,7 +37,7 @@ function decode(bytes: ByteQueue, from = 0): string | undefined {
   return value;
 }
 
-/** A correct codec of texts that end with a NUL. The members of `wrong` replace its own. */
+/** A codec of texts that end with a NUL. Everything in the codec is correct except the members of `wrong`. */
 function texts(
   wrong: Partial<ReturnType<Codec<string>['decoder']> & ReturnType<Codec<string>['encoder']>> = {},
 ): Codec<string> {
@@ -161,7 +161,7 @@ function forgetful(): Codec<string> {
 /** Restarts its search for the NUL at each chunk. */
 const quadratic = texts();
 
-/** Reuses the memory of its messages. */
+/** Reuses the memory of a message for the next message. */
 function reusing(): Codec<Buffer, Uint8Array | string> {
   const memory = Buffer.alloc(256);
   const right = lengthPrefixed();
@@ -179,7 +179,7 @@ function reusing(): Codec<Buffer, Uint8Array | string> {
   };
 }
 
-/** Has one memory for all of its streams. Each new stream resets this memory. */
+/** Remembers how far it has searched, but in one variable for all streams. Each new stream resets this variable. */
 function shared(): Codec<string> {
   let searched = 0;
   return {
@@ -197,7 +197,7 @@ function shared(): Codec<string> {
   };
 }
 
-/** Counts the values in its frames, including refused values. */
+/** Puts a count of the values into each frame. Wrongly, a refused value also counts. */
 function counting(): Codec<string> {
   return {
     decoder: () => ({ decode: (bytes) => decode(bytes)?.slice(1) }),
@@ -266,7 +266,7 @@ describe('verifyCodec finds', () => {
     expect(() => verifyCodec(forgetful(), values)).toThrow(/^D1: .* cut at byte/);
   });
 
-  it('D1: a decoder that emits a message only when the next one begins', () => {
+  it('D1: a decoder that emits a message only when the next message begins', () => {
     const late = texts({ decode: (bytes) => (bytes.indexOf(0) < bytes.length - 1 ? decode(bytes) : undefined) });
     expect(() => verifyCodec(late, values)).toThrow(/^D[12]: message \d is complete, and decode did not give it/);
   });
@@ -343,7 +343,7 @@ describe('verifyCodec finds', () => {
     expect(() => verifyCodec(texts({ end }), values, { lastFrameMayBeOpen: true })).toThrow(`D4: ${message}`);
   });
 
-  it('D4: no fault in an `end` that returns the open frame or fails for it, if that is allowed', () => {
+  it('D4: no fault in an `end` that returns the open frame if allowed, or fails because of the open frame', () => {
     verifyCodec(texts({ end: takeAll }), values, { lastFrameMayBeOpen: true });
     verifyCodec(texts(), values, { lastFrameMayBeOpen: true });
     const truncated = texts({
@@ -380,7 +380,7 @@ describe('verifyCodec finds', () => {
   });
 });
 
-/** Texts in groups. An empty text ends a group. `end` is called with whether a group is open. */
+/** Texts in groups. An empty text ends a group. The argument of `end` says whether a group is open. */
 function grouped(end: (isOpen: boolean) => string | undefined): Codec<string> {
   return {
     ...texts(),

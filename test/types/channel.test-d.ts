@@ -37,7 +37,7 @@ describe('Channel', () => {
     const _wrong: SubjectLike<number> = channel;
   });
 
-  test('C9: is an Observer of what it sends, and an Observable of what it receives', () => {
+  test('C9: a Channel is an Observer of what it sends, and an Observable of what it receives', () => {
     expectTypeOf(asymmetric).toExtend<Observer<Uint8Array | string>>();
     expectTypeOf(asymmetric).toExtend<Observer<string>>();
     expectTypeOf(asymmetric).toExtend<Observable<Buffer>>();
@@ -46,7 +46,7 @@ describe('Channel', () => {
     expectTypeOf<Channel<string>>().toEqualTypeOf<Channel<string, string>>();
   });
 
-  test('F7: can be subscribed to a Flow of what it sends', () => {
+  test('F7: a Channel can subscribe to a Flow of what the Channel sends', () => {
     expectTypeOf(channel.subscribe(channel)).toEqualTypeOf<Subscription>();
     asymmetric.subscribe(asymmetric);
     channel.subscribe(asymmetric);
@@ -71,7 +71,7 @@ describe('Channel', () => {
     channel.next(1);
   });
 
-  test('C13: `framed` has the types of its codec', () => {
+  test('C13: `framed` returns a Channel with the types of its codec', () => {
     expectTypeOf(asymmetric.framed(codec)).toEqualTypeOf<Channel<{ id: number }, { name: string }>>();
   });
 
@@ -84,7 +84,7 @@ describe('Channel', () => {
 });
 
 describe('Flow', () => {
-  test('F6: is an Observable and an AsyncIterable', () => {
+  test('F6: a Flow is an Observable and an AsyncIterable', () => {
     expectTypeOf<Flow<string>>().toExtend<Observable<string>>();
     expectTypeOf<Flow<string>>().toExtend<AsyncIterable<string>>();
     expectTypeOf(channel).toExtend<Flow<string>>();
@@ -110,20 +110,20 @@ describe('Flow', () => {
     void channel.pipe(map((value: number) => value));
   });
 
-  test('F6: the paced operators infer what they emit', () => {
+  test('F6: TypeScript infers what the paced operators emit', () => {
     expectTypeOf(channel.pipe(concatMapPaced((line) => [line.length]))).toEqualTypeOf<Flow<number>>();
     expectTypeOf(channel.pipe(concatMapPaced(async (line, index) => ({ line, index })))).toEqualTypeOf<
       Flow<{ line: string; index: number }>
     >();
     expectTypeOf(channel.pipe(mergeMapPaced((line) => Promise.resolve(line), 4))).toEqualTypeOf<Flow<string>>();
     expectTypeOf(channel.pipe(sendTo(asymmetric))).toEqualTypeOf<Flow<never>>();
-    // @ts-expect-error `concurrent` has no default, because without a limit it would not be paced
+    // @ts-expect-error `concurrent` has no default, because without a limit `mergeMapPaced` would not be paced
     mergeMapPaced((line: string) => [line]);
     // @ts-expect-error the channel sends lines, not numbers
     void channel.pipe(toNumber, sendTo(channel));
   });
 
-  test('F5: `for await` emits its values', async () => {
+  test('F5: `for await` over a Flow gives the values of the Flow', async () => {
     for await (const line of channel) expectTypeOf(line).toEqualTypeOf<string>();
     for await (const length of channel.pipe(map((line) => line.length))) expectTypeOf(length).toEqualTypeOf<number>();
   });
@@ -138,14 +138,14 @@ describe('Flow', () => {
     expectTypeOf(hold).toExtend<Disposable>();
   });
 
-  test('F1: is abstract', () => {
+  test('F1: Flow is an abstract class', () => {
     // @ts-expect-error a Flow cannot be constructed
     new Flow<string>();
   });
 });
 
 describe('relay', () => {
-  test('K6: accepts any two channels and emits no value', () => {
+  test('K6: `relay` accepts any two channels and emits no value', () => {
     expectTypeOf(relay(channel, asymmetric)).toEqualTypeOf<Observable<never>>();
   });
 });

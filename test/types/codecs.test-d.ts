@@ -12,12 +12,12 @@ interface Answer {
 }
 
 describe('jsonLines', () => {
-  test('D2: emits what it accepts, if one type is given', () => {
+  test('D2: with one type argument, the codec emits what it accepts', () => {
     expectTypeOf(jsonLines<Question>()).toEqualTypeOf<Codec<Question, Question>>();
     expectTypeOf(jsonLines()).toEqualTypeOf<Codec<unknown, unknown>>();
   });
 
-  test('D2: can emit a different type than it accepts', () => {
+  test('D2: with two type arguments, the codec can emit a different type than it accepts', () => {
     expectTypeOf(jsonLines<Answer, Question>({ maxLength: 5 })).toEqualTypeOf<Codec<Answer, Question>>();
     const codec: Codec<Answer, Question> = jsonLines();
     expectTypeOf(connect({ port: 1 }, { codec })).toEqualTypeOf<Client<Answer, Question>>();
@@ -25,7 +25,7 @@ describe('jsonLines', () => {
     expectTypeOf(client).toEqualTypeOf<Client<Answer, Question>>();
     client.data.subscribe((answer) => expectTypeOf(answer).toEqualTypeOf<Answer>());
     client.data.next({ ask: 'how many?' });
-    // @ts-expect-error this is the type of received values
+    // @ts-expect-error the client receives values of this type and does not send them
     client.data.next({ say: 7 });
     expectTypeOf(listen({ port: 0 }, { codec: jsonLines<Question, Answer>() })).toEqualTypeOf<
       Server<Question, Answer>

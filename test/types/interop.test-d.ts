@@ -9,7 +9,7 @@ declare const connection: Connection<string, string>;
 declare const texts: Channel<string, string>;
 
 describe('toNodeStream', () => {
-  it('accepts a connection and a client with any codec, and a channel of bytes', () => {
+  it('`toNodeStream` accepts a connection and a client with any codec, and a channel of bytes', () => {
     expectTypeOf(toNodeStream(connection)).toEqualTypeOf<SocketStream>();
     expectTypeOf(toNodeStream(connect('tcp://localhost:1', { codec: lines() }))).toExtend<Duplex>();
     expectTypeOf(toNodeStream(connection.bytes)).toExtend<Duplex>();
@@ -18,7 +18,7 @@ describe('toNodeStream', () => {
     toNodeStream(texts);
   });
 
-  it('returns what node:http accepts', () => {
+  it('`toNodeStream` returns a stream that node:http accepts', () => {
     const client = connect('tcp://localhost:1');
     expectTypeOf(request).toBeCallableWith({ createConnection: () => toNodeStream(client) });
   });

@@ -28,12 +28,12 @@ type Bytes = Uint8Array | string;
 declare const codec: Codec<{ id: number }, { name: string }>;
 
 describe('listen', () => {
-  test('S1: without a codec, its connections receive Buffers and send bytes or text', () => {
+  test('S1: without a codec, the connections of a server receive Buffers and send bytes or text', () => {
     expectTypeOf(listen('tcp://localhost:7000')).toEqualTypeOf<Server<Buffer, Bytes>>();
     expectTypeOf(listen({ port: 0 }, { backlog: 5 })).toEqualTypeOf<Server<Buffer, Bytes>>();
   });
 
-  test('S1: infers from the codec what is received and what is sent', () => {
+  test('S1: `listen` infers from the codec what a connection receives and sends', () => {
     expectTypeOf(listen({ path: '/run/a' }, { codec: lines() })).toEqualTypeOf<Server<string, string>>();
     expectTypeOf(listen({ port: 0 }, { codec: lengthPrefixed() })).toEqualTypeOf<Server<Buffer, Bytes>>();
     expectTypeOf(listen({ port: 0 }, { codec })).toEqualTypeOf<Server<{ id: number }, { name: string }>>();
@@ -53,7 +53,7 @@ describe('listen', () => {
     expectTypeOf(server.shutdown({ deadline: 5 })).toEqualTypeOf<Promise<void>>();
   });
 
-  test('A5: its type accepts neither options of connect nor unknown options', () => {
+  test('A5: the types of `listen` and `connect` accept neither options of the other function nor unknown options', () => {
     // @ts-expect-error an option of connect
     void listen({ port: 0 }, { connectTimeout: 5 });
     // @ts-expect-error an option of listen
@@ -70,7 +70,7 @@ describe('listen', () => {
 });
 
 describe('connect', () => {
-  test('K1: infers what is received and sent from the codec', () => {
+  test('K1: `connect` infers from the codec what a client receives and sends', () => {
     expectTypeOf(connect('tcp://localhost:7000')).toEqualTypeOf<Client<Buffer, Bytes>>();
     expectTypeOf(connect('tcp://localhost:7000', { codec: lines() })).toEqualTypeOf<Client<string, string>>();
     expectTypeOf(connect({ port: 1 }, { codec }).data).toEqualTypeOf<Channel<{ id: number }, { name: string }>>();
@@ -151,7 +151,7 @@ describe('addresses and errors', () => {
     expectTypeOf<URL>().toExtend<AddressInput>();
   });
 
-  test('C8: a SocketError has a code of a closed union, and is an Error', () => {
+  test('C8: a SocketError is an Error, and the type of its code is the union SocketErrorCode', () => {
     const error = new SocketError('ERR_CLOSED', 'over');
     expectTypeOf(error).toExtend<Error>();
     expectTypeOf(error.code).toEqualTypeOf<SocketErrorCode>();
@@ -162,7 +162,7 @@ describe('addresses and errors', () => {
 });
 
 describe('startTls', () => {
-  test('T10: accepts the options of a client or a server, or a function that returns the options of a server', () => {
+  test('T10: `startTls` accepts the options of a client or a server, or a function that returns the options of a server', () => {
     const start = (connection: Connection, options: StartTlsOptions): Promise<TlsInfo> => connection.startTls(options);
     expectTypeOf<Connection['startTls']>().toEqualTypeOf<(options: StartTlsOptions) => Promise<TlsInfo>>();
     expectTypeOf(start).parameter(1).toEqualTypeOf<StartTlsOptions>();

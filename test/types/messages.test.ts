@@ -10,7 +10,7 @@ const client = connect('tcp://localhost:7000', { codec: lines() });
 const bytes = connect('tcp://localhost:7000');
 `;
 
-/** Wrong programs of one line each, and the message of the compiler. */
+/** Wrong programs of one line each, and the compiler's message about each program. */
 const wrong: readonly [what: string, line: string, message: RegExp][] = [
   [
     'a function for messages that the channel does not emit',
@@ -64,11 +64,11 @@ describe("the compiler's message about a wrong subscriber", () => {
     expect(mine).toHaveLength(1);
     const message = mine[0]?.replace(/^.*?\.ts: /, '');
     expect(message).toMatch(expected);
-    // A message about overloads would be about all of them, or about a deprecated one.
+    // A message about overloads would describe all overloads of `subscribe`, or a deprecated overload.
     expect(message).not.toMatch(/overload/i);
   });
 
-  it("F7: is absent for correct code, even for the deprecated forms of RxJS's `subscribe`", () => {
+  it("F7: there is no message about correct code, even for the deprecated forms of RxJS's `subscribe`", () => {
     const right = [
       'client.data.subscribe();',
       'client.data.subscribe(console.log);',

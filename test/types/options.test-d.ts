@@ -33,7 +33,7 @@ type Strict<T> = { [K in Optional<T>]: Record<K, undefined> extends Pick<T, K> ?
 type ShutdownOptions = NonNullable<Parameters<Server<string, string>['shutdown']>[0]>;
 
 describe('an undefined option', () => {
-  test('A7: if the type of an option does not permit it, the helper types of this test notice that', () => {
+  test('A7: the helper types of this test find an option whose type does not permit `undefined`', () => {
     interface Mixed {
       readonly strict?: number;
       readonly loose?: number | undefined;
@@ -43,7 +43,7 @@ describe('an undefined option', () => {
     expectTypeOf<Strict<Mixed>>().toEqualTypeOf<'strict'>();
   });
 
-  test('A7: counts as omitted, for every option', () => {
+  test('A7: every option may be `undefined`, which counts as omitted', () => {
     expectTypeOf<Optional<ListenOptions>>().toEqualTypeOf<keyof ListenOptions>();
     expectTypeOf<Optional<ConnectOptions>>().toEqualTypeOf<keyof ConnectOptions>();
     expectTypeOf<Strict<ConnectionOptions<string, string>>>().toBeNever();
@@ -65,7 +65,7 @@ describe('an undefined option', () => {
     expectTypeOf<{ service: string; host: undefined }>().toExtend<AddressInput>();
   });
 
-  test('A7: leaves the types unchanged', () => {
+  test('A7: an option that is `undefined` leaves the types unchanged', () => {
     const dial = ({ codec, idleTimeout }: ConnectOptions<string, number>): Client<string, number> =>
       connect({ port: 1 }, { codec, idleTimeout });
     expectTypeOf(dial).toBeCallableWith({});

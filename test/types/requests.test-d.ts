@@ -37,7 +37,7 @@ describe('requests', () => {
     void calls.ask('question', 1);
   });
 
-  test('K21: `answers` is called with what the channel receives', () => {
+  test('K21: the function `answers` gets the messages that the channel receives', () => {
     requests(channel, {
       answers: (message) => {
         expectTypeOf(message).toEqualTypeOf<Answer>();
@@ -59,7 +59,7 @@ describe('requests', () => {
     requests(text, { limit: 1 });
   });
 
-  test('K21: its events are a Flow of what the channel receives', () => {
+  test('K21: `events` is a Flow of what the channel receives', () => {
     const calls: Requests<string> = requests(text);
     expectTypeOf(calls.events).toEqualTypeOf<Flow<string>>();
     expectTypeOf(calls.pending).toEqualTypeOf<number>();
@@ -67,14 +67,14 @@ describe('requests', () => {
     calls.pending = 0;
   });
 
-  test('K21: accepts a channel, such as the data of a client', () => {
+  test('K21: `requests` accepts a channel, such as the `data` of a client', () => {
     const client = connect('tcp://localhost:7000');
     expectTypeOf(requests(client.data)).toEqualTypeOf<RequestsInOrder<Buffer, Uint8Array | string>>();
     // A client is not a channel.
     expectTypeOf(client).not.toExtend<Parameters<typeof requests>[0]>();
   });
 
-  test('K21: accepts options in a variable', () => {
+  test('K21: `requests` accepts options in a variable', () => {
     const byId: RequestsByIdOptions<Answer, number> = { answers: ({ id }) => id, timeout: 1_000 };
     expectTypeOf(requests(channel, byId)).toEqualTypeOf<RequestsById<Answer, Question, number>>();
     expectTypeOf(requests(text, { answers: undefined, timeout: undefined, maxPending: undefined })).toEqualTypeOf<
@@ -84,7 +84,7 @@ describe('requests', () => {
     expectTypeOf(requests(text, inOrder)).toEqualTypeOf<RequestsInOrder<string, string>>();
   });
 
-  test('K21: has an error code of its own in SocketErrorCode', () => {
+  test('K21: SocketErrorCode contains the error code of a request that times out', () => {
     expectTypeOf<'ERR_TIMEOUT_REQUEST'>().toExtend<SocketErrorCode>();
   });
 });

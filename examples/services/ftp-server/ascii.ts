@@ -1,15 +1,17 @@
-/** Text (TYPE A). Lines end with LF in a file, and with CR LF on the wire. */
+/** Converts text (TYPE A). Lines end with LF in a file, and with CR LF on the data connection. */
 const newline = 0x0a;
 const carriageReturn = 0x0d;
 
 export async function* toWire(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   for await (const chunk of chunks) {
-    // latin1 converts each byte to a character and back, unchanged.
+    // The encoding latin1 converts each byte to one character, and that character back to the same byte.
     yield Buffer.from(chunk.toString('latin1').replaceAll('\n', '\r\n'), 'latin1');
   }
 }
 
-/** Keeps a CR at the end of a chunk, because its LF may arrive in the next chunk. */
+/**
+ * Keeps a CR at the end of a chunk until the next chunk arrives, because the LF after that CR may be in the next chunk.
+ */
 export async function* fromWire(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let hasReturn = false;
   for await (const chunk of chunks) {

@@ -1,13 +1,16 @@
-/** The control connection: decodes the client's commands, and formats the replies. */
+/** Decodes the client's commands from the control connection, and formats the server's replies. */
 import { isUtf8 } from 'node:buffer';
 import { type Channel, SocketError } from 'rxjs-sockets';
 import { type ByteQueue, type Codec, type Decoder, lines } from 'rxjs-sockets/codecs';
 
 /** One line from a client, such as `RETR notes.txt`. */
 export interface Command {
-  /** The word before the first space, in capitals. */
+  /** The word before the first space of the line, in capitals. */
   readonly verb: string;
-  /** The text after that space. A name may begin and end with spaces. If the text is not UTF-8, this is undefined. */
+  /**
+   * The text after the first space of the line, with all further spaces, because a name may begin and end with spaces.
+   * If the text is not UTF-8, `argument` is undefined.
+   */
   readonly argument: string | undefined;
 }
 
@@ -26,11 +29,11 @@ export const control: Codec<Command, string> = {
 /**
  * Decodes lines that end with CR LF or LF.
  *
- * Some clients send ABOR as urgent data, and the urgent byte never arrives. If that byte is the LF, the line does not
- * end, and the client waits for the reply. So `ABOR` and a CR count as a complete line.
+ * Some clients send ABOR as urgent data, and the urgent byte never arrives. If the urgent byte is the LF, the line does
+ * not end, and the client waits in vain for the reply. So `ABOR` and a CR count as a complete line.
  */
 class CommandDecoder implements Decoder<Command> {
-  /** Whether a following LF belongs to the previous line. */
+  /** Whether the previous line ended with a CR. An LF that follows then belongs to the previous line. */
   private isAfterReturn = false;
 
   decode(bytes: ByteQueue): Command | undefined {
@@ -69,16 +72,16 @@ function parse(line: Buffer): Command {
 }
 
 /**
- * Whether a line is ABOR, with or without Telnet's IAC, IP and DM before it. If one of these bytes was sent as urgent
- * data, that byte is missing.
+ * Whether a line is ABOR, with or without Telnet's IAC, IP and DM before the ABOR. If the client sent one of these
+ * bytes as urgent data, that byte is missing.
  */
 function isAbort(line: Buffer): boolean {
   return line.length <= 16 && /^[\xf0-\xff]*ABOR$/i.test(line.toString('latin1'));
 }
 
 /**
- * Removes Telnet commands. A command has two bytes, or three if it negotiates an option. A doubled IAC is one byte of
- * text.
+ * Removes Telnet commands from a line. A Telnet command has two bytes, or three bytes if the command negotiates an
+ * option. A doubled IAC stands for one byte of text.
  */
 function withoutTelnet(line: Buffer): Buffer {
   if (!line.includes(interpretAsCommand)) return line;
@@ -96,9 +99,12 @@ function withoutTelnet(line: Buffer): Buffer {
   return Buffer.from(text);
 }
 
-/** The commands of one client. `peek` returns the next command, and `take` returns and removes it. */
+/** The commands of one client. `peek` returns the next command, and `take` returns and removes the next command. */
 export class Commands {
-  /** Whether the client has finished, or a shutdown has ended the input. */
+  /**
+   * Whether there is no more input: the client has ended its side, a shutdown has ended the input, or reading has
+   * failed.
+   */
   hasEnded = false;
   private readonly source: AsyncIterator<Command, undefined>;
   private next: Promise<Command | undefined> | undefined;
@@ -107,17 +113,20 @@ export class Commands {
     this.source = data[Symbol.asyncIterator]() as AsyncIterator<Command, undefined>;
   }
 
-  /** Returns undefined after the last command. */
+  /** Returns the next command without removing it. Returns undefined after the last command. */
   peek(): Promise<Command | undefined> {
     if (this.next === undefined) {
       this.next = this.read();
-      // Prevents an unhandled rejection, if reading fails before `take` is called.
+      // If reading fails before `take` is called, this handler prevents an unhandled rejection.
       this.next.catch(() => undefined);
     }
     return this.next;
   }
 
-  /** Takes the next command, and reads no further: after AUTH, the next bytes are TLS and not plain text. */
+  /**
+   * Takes the next command, and reads nothing after that command. After AUTH, the next bytes are TLS and not plain
+   * text.
+   */
   async take(): Promise<Command | undefined> {
     const command = await this.peek();
     if (!this.hasEnded) this.next = undefined;
@@ -136,14 +145,14 @@ export class Commands {
   }
 }
 
-/** The lines of a reply: `226 Done`, or for several lines `211-First`, ` second`, `211 Last`. */
+/** Returns the lines of a reply: one line (`226 Done`), or several lines (`211-First`, ` second`, `211 Last`). */
 export function replyLines(code: number, first: string, ...others: readonly string[]): readonly string[] {
   const last = others.at(-1);
   if (last === undefined) return [`${code} ${first}`];
   return [`${code}-${first}`, ...others.slice(0, -1).map((line) => ` ${line}`), `${code} ${last}`];
 }
 
-/** Thrown if a command cannot be executed. The client gets the code and the message. */
+/** Thrown if a command cannot be executed. The client gets the code and the message of this error as the reply. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly code: number;

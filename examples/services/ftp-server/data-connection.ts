@@ -1,4 +1,7 @@
-/** Data connections: one for each file and each listing, to or from the client's own address. */
+/**
+ * Opens data connections: one for each file and each listing. The other end of a data connection is always the client's
+ * own address.
+ */
 import { concatMap, EmptyError, filter, firstValueFrom, from, Subject, take, takeUntil, timeout } from 'rxjs';
 import { type Address, connect, type Connection, listen, type ServerTlsOptions, SocketError } from 'rxjs-sockets';
 import { Refusal } from './control.js';
@@ -13,19 +16,22 @@ export interface DataOptions {
   readonly openTimeout: number;
   /** The time without progress after which a transfer is aborted, in ms. */
   readonly stallTimeout: number;
-  /** Undefined for plain text. */
+  /** The TLS options. Undefined if the data connection is plain text. */
   readonly tls: DataTls | undefined;
 }
 
-/** The next data connection, which the client has announced. */
+/**
+ * The data connection of the next transfer. The client has announced this data connection with EPSV, PASV, EPRT or
+ * PORT.
+ */
 export interface DataConnection {
   open(): Promise<Connection>;
-  /** Closes the connection, whether it is already open or not. */
+  /** Closes the connection if it is already open, and otherwise stops opening the connection. */
   cancel(): void;
 }
 
 // #region accept-once
-/** Listens on one of the ports, for one connection from the client of the control connection. */
+/** Listens on one of `ports`, for one connection from the client of the control connection. */
 export async function passive(
   control: { readonly local: TcpAddress; readonly remote: TcpAddress },
   ports: readonly [first: number, last: number],
@@ -33,7 +39,7 @@ export async function passive(
 ): Promise<DataConnection & { readonly port: number }> {
   const { openTimeout, stallTimeout, tls } = options;
   const [first, last] = ports;
-  // Starts at a random port, so that a stranger cannot guess which port is next.
+  // The search for a free port starts at a random port, so that a stranger cannot guess which port is next.
   const start = first + Math.floor(Math.random() * (last - first + 1));
   for (let attempt = 0; ; attempt++) {
     const port = first + ((start - first + attempt) % (last - first + 1));
@@ -49,17 +55,18 @@ export async function passive(
         if (!isWelcome) connection.destroy(new Error('a stranger at a data port'));
         return isWelcome;
       }),
-      take(1), // ends the subscription, and so closes the listener
+      take(1), // ends the subscription to `server`, and so closes the listener
       concatMap(async (connection) => {
         accepted = connection;
-        // TLS starts only now. Otherwise, a stranger with a slow handshake could delay the client.
+        // TLS starts only after the check of the address. Otherwise, a stranger with a slow handshake could delay the
+        // client.
         if (tls !== undefined) await connection.startTls(tls);
         return connection;
       }),
     );
     const connection = firstValueFrom(arrived.pipe(takeUntil(cancelled)));
     try {
-      // Prevents an unhandled rejection, if the connection fails before `open` is called.
+      // If the connection fails before `open` is called, this handler prevents an unhandled rejection.
       connection.catch(() => undefined);
       const bound = await firstValueFrom(server.listening, { defaultValue: undefined });
       // If the server has failed to listen, `connection` rejects with the reason.
@@ -81,8 +88,8 @@ export async function passive(
 // #endregion
 
 /**
- * Dials the client at its own address, and only at ports from 1024 on. Otherwise, a client could make the server attack
- * other hosts (FTP bounce).
+ * Dials the client only at the address of the control connection, and only at ports from 1024 on. Without these limits,
+ * a client could make the server attack other hosts (FTP bounce).
  */
 export function active(
   control: { readonly local: TcpAddress; readonly remote: TcpAddress },
@@ -120,7 +127,10 @@ export function active(
   };
 }
 
-/** Whether the error means that the client acted too late: it sent no command in time, or opened no data connection. */
+/**
+ * Whether the error means that the client acted too late: the client sent no command in time, or opened no data
+ * connection in time.
+ */
 export function isMissing(error: unknown): boolean {
   return error instanceof EmptyError || (error instanceof Error && error.name === 'TimeoutError');
 }
@@ -129,7 +139,7 @@ function isSameHost(one: Address | undefined, other: TcpAddress): boolean {
   return one?.transport === 'tcp' && plainHost(one.host) === plainHost(other.host);
 }
 
-/** Makes addresses comparable: a server that listens on `::` shows `127.0.0.1` as `::ffff:127.0.0.1`. */
+/** Makes hosts comparable: a server that listens on `::` shows the host `127.0.0.1` as `::ffff:127.0.0.1`. */
 function plainHost(host: string): string {
   return host.replace(/^::ffff:(?=[\d.]+$)/i, '').toLowerCase();
 }
@@ -141,7 +151,7 @@ export function parsePort(argument: string): { host: string; port: number } | un
   return { host: numbers.slice(0, 4).join('.'), port: numbers[4]! * 256 + numbers[5]! };
 }
 
-/** Parses the argument of `EPRT |1|127.0.0.1|40123|`, with any delimiter. */
+/** Parses the argument of `EPRT |1|127.0.0.1|40123|`. The delimiter may be a different character than `|`. */
 export function parseExtendedPort(argument: string): { family: string; host: string; port: number } | undefined {
   const match = /^([!-~])(\d+)\1([\da-f.:]+)\1(\d{1,5})\1$/i.exec(argument);
   const port = Number(match?.[4]);
@@ -149,12 +159,12 @@ export function parseExtendedPort(argument: string): { family: string; host: str
   return { family: match[2]!, host: match[3]!, port };
 }
 
-/** Formats `h1,h2,h3,h4,p1,p2`, for the reply to PASV. */
+/** Formats an address as `h1,h2,h3,h4,p1,p2`, for the reply to PASV. */
 export function formatPort({ host, port }: { readonly host: string; readonly port: number }): string {
   return [...plainHost(host).split('.'), port >> 8, port & 255].join(',');
 }
 
-/** The address family, as in EPSV and EPRT: 1 for IPv4, 2 for IPv6. */
+/** Returns the address family, as EPSV and EPRT write it: 1 for IPv4, and 2 for IPv6. */
 export function familyOf({ host }: { readonly host: string }): '1' | '2' {
   return plainHost(host).includes(':') ? '2' : '1';
 }

@@ -1,11 +1,12 @@
 /**
- * The served folder, and nothing outside it.
+ * Gives access to the served folder, and to nothing outside the served folder.
  *
- * A client's paths begin at the folder, so `..` never leads out. A symbolic link can lead out, and it can be created
- * while a command is executed. So the server first opens the folder that contains the file. The kernel then says where
- * the opened folder really is. The server reaches the file through the opened folder: `/proc/self/fd/7/name` is the
- * entry `name` of the folder with descriptor 7, even if that folder's path now leads elsewhere. Before the server reads
- * or extends a file, it also checks where the file is.
+ * A client's paths begin at the served folder, so `..` never leads out of that folder. A symbolic link can lead out of
+ * the served folder, and such a link can be created while a command is executed. So the server first opens the folder
+ * that contains the file. The kernel then says where the opened folder really is. The server reaches the file through
+ * the opened folder: `/proc/self/fd/7/name` is the entry `name` of the folder with descriptor 7, even if the path of
+ * the opened folder now leads elsewhere. Before the server reads or extends a file, the server also checks where the
+ * file really is.
  */
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
@@ -25,7 +26,7 @@ import {
 import { posix } from 'node:path';
 import { Refusal } from './control.js';
 
-// O_NONBLOCK: otherwise, `open` would wait for the other end of a pipe.
+// Without O_NONBLOCK, `open` of a pipe would wait until a program opens the other end of the pipe.
 const { O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 export interface Entry {
@@ -33,12 +34,12 @@ export interface Entry {
   readonly stats: Stats;
 }
 
-/** An upload in progress. Its bytes go into a hidden file, unless the upload extends an existing file. */
+/** An upload in progress. The uploaded bytes go into a hidden file, unless the upload extends an existing file. */
 export interface Upload {
   write(chunk: Buffer): Promise<void>;
-  /** Completes the upload, and gives a hidden file its final name. */
+  /** Completes the upload. If the upload has a hidden file, gives that file its final name. */
   finish(): Promise<void>;
-  /** Removes the hidden file of an unfinished upload. After `finish`, it does nothing. */
+  /** Removes the hidden file of an unfinished upload. After `finish`, `discard` does nothing. */
   discard(): Promise<void>;
 }
 
@@ -47,7 +48,7 @@ function opened(handle: FileHandle): string {
   return `/proc/self/fd/${handle.fd}`;
 }
 
-/** The names of unfinished uploads. Clients cannot see or use these names. */
+/** The names of the hidden files of unfinished uploads. Clients cannot see or use these names. */
 const unfinished = /^\.ftp-upload-[\da-f]{16}$/;
 
 // #region confined
@@ -68,7 +69,7 @@ export class Folder {
     return this.root.close();
   }
 
-  /** Opens a file or a folder, and checks that it is inside the served folder. */
+  /** Opens a file or a folder, and checks that the opened file or folder is inside the served folder. */
   private async reach(path: string, flags: number): Promise<FileHandle> {
     const handle = await open(posix.join(opened(this.root), path), flags | O_NONBLOCK);
     try {
@@ -84,7 +85,10 @@ export class Folder {
   }
   // #endregion
 
-  /** Acts on an entry of a folder. Even if the folder moves, `entry` is a path into the folder that was checked. */
+  /**
+   * Calls `act` with the path of an entry of a folder. Even if the folder is moved, this path leads into the folder
+   * that was checked.
+   */
   private async within<T>(path: string, act: (entry: string) => Promise<T>): Promise<T> {
     const parent = await this.reach(posix.dirname(path), O_RDONLY | O_DIRECTORY);
     try {
@@ -102,7 +106,10 @@ export class Folder {
     throw new Refusal(550, 'That is not a file.');
   }
 
-  /** Describes a file or a folder. For a link, describes the target, which has to be inside the served folder. */
+  /**
+   * Returns the stats of a file or a folder. For a link, returns the stats of its target, which has to be inside the
+   * served folder.
+   */
   async stats(path: string): Promise<Stats> {
     if (path !== '/') {
       const stats = await this.within(visible(path), (entry) => lstat(entry));
@@ -116,12 +123,15 @@ export class Folder {
     }
   }
 
-  /** Rejects, as `list` does, if the folder cannot be opened. */
+  /** Rejects if the folder cannot be opened. In that case, `list` would reject too. */
   async assertListable(path: string): Promise<void> {
     await (await this.reach(path, O_RDONLY | O_DIRECTORY)).close();
   }
 
-  /** Lists the entries of a folder, in the system's order, without names that a client cannot use. */
+  /**
+   * Lists the entries of a folder in the order in which the system returns them. Leaves out names that a client cannot
+   * use.
+   */
   async *list(path: string): AsyncGenerator<Entry> {
     const folder = await this.reach(path, O_RDONLY | O_DIRECTORY);
     try {
@@ -129,7 +139,7 @@ export class Folder {
         if (!isNameable(name) || unfinished.test(name)) continue;
         const stats = await lstat(`${opened(folder)}/${name}`)
           .then((found) => (found.isSymbolicLink() ? this.stats(posix.join(path, name)) : found))
-          .catch(() => undefined); // the entry was removed, or is a link that leads out or nowhere
+          .catch(() => undefined); // the entry was removed, or is a link that leads nowhere or out of the served folder
         if (stats !== undefined) yield { name, stats };
       }
     } finally {
@@ -137,7 +147,7 @@ export class Folder {
     }
   }
 
-  /** Begins an upload. When it is complete, it replaces an existing file of that name. */
+  /** Begins an upload. If a file with that path exists, the complete upload replaces that file. */
   async replace(path: string): Promise<Upload> {
     const existing = await this.stats(path).catch(() => undefined);
     if (existing !== undefined && !existing.isFile())
@@ -145,7 +155,7 @@ export class Folder {
     return this.begin(path, rename);
   }
 
-  /** Begins an upload. Its name must not exist yet when the upload is complete. */
+  /** Begins an upload to a path that must not exist yet when the upload is complete. */
   async add(path: string): Promise<Upload> {
     return this.begin(path, async (from, to) => {
       await link(from, to);
@@ -220,7 +230,7 @@ function entryOf(parent: FileHandle, path: string): string {
   return `${opened(parent)}/${name}`;
 }
 
-/** Refuses the names of unfinished uploads. */
+/** Returns `path`. If a name in `path` is the name of an unfinished upload, or contains a NUL, throws a Refusal. */
 function visible(path: string): string {
   if (path.includes('\0') || path.split('/').some((name) => unfinished.test(name))) {
     throw new Refusal(553, 'That name is not allowed.');
@@ -228,8 +238,10 @@ function visible(path: string): string {
   return path;
 }
 
-/** Whether a name is UTF-8 without control characters. A name with a line end would look like two entries. */
+/**
+ * Whether a name is UTF-8 without control characters. In a listing, a name with a line end would look like two entries.
+ */
 function isNameable(name: string): boolean {
-  // eslint-disable-next-line no-control-regex -- these are the ones
+  // eslint-disable-next-line no-control-regex -- these are the control characters
   return !/[\0-\x1f\x7f\ufffd]/.test(name);
 }

@@ -40,14 +40,14 @@ function typeOf(stats: Stats): string {
   return stats.isFile() ? 'file' : 'OS.unix=special';
 }
 
-/** Formats a time for MDTM, in UTC: `20261129005102`. */
+/** Formats a time in UTC, for MDTM and for the fact `modify`: `20261129005102`. */
 export function timestamp(time: Date): string {
   return time.toISOString().replace(/\D/g, '').slice(0, 14);
 }
 
 /**
- * Whether a name matches a pattern, in which `*` matches any text, and `?` matches any character. After a mismatch, the
- * function tries again only from the last `*`.
+ * Whether a name matches a pattern. In the pattern, `*` matches any text, and `?` matches any character. After a
+ * mismatch, the function tries again only from the last `*`.
  */
 export function matches(name: string, pattern: string): boolean {
   let [at, star, retry] = [0, -1, 0];

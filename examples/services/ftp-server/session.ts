@@ -1,4 +1,4 @@
-/** One client: reads its commands from the control connection, and executes them. */
+/** The session of one client: reads the client's commands from the control connection, and executes the commands. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { posix } from 'node:path';
@@ -24,7 +24,7 @@ import { allFacts, type Fact, factLine, longLine, matches, timestamp } from './l
 import type { Settings } from './settings.js';
 
 const mostAttempts = 3; // to log in
-const mostUnknown = 10; // commands in a row; no FTP client sends so many
+const mostUnknown = 10; // unknown commands in a row; no FTP client sends that many
 const mostNoops = 100; // during one transfer
 const mostCounted = 16_777_216; // bytes; SIZE does not count the bytes of a longer text
 
@@ -33,8 +33,8 @@ const beforeLogin = words('USER PASS AUTH PBSZ PROT FEAT OPTS SYST HELP NOOP QUI
 const withArgument = words(
   'USER AUTH PBSZ PROT TYPE MODE STRU PORT EPRT REST SIZE MDTM RETR STOR APPE DELE MKD RMD CWD RNFR RNTO OPTS',
 );
-const elsewhere = words('ACCT SMNT REIN SITE LANG HOST CCC MIC CONF ENC ADAT XSEM XMAS'); // in RFCs, unsupported here
-/** Names from RFC 775, which older clients use. */
+const elsewhere = words('ACCT SMNT REIN SITE LANG HOST CCC MIC CONF ENC ADAT XSEM XMAS'); // in RFCs, but not supported
+/** Names of commands from RFC 775. Older clients use these names. */
 const aliases: Readonly<Record<string, string>> = { XPWD: 'PWD', XCWD: 'CWD', XCUP: 'CDUP', XMKD: 'MKD', XRMD: 'RMD' };
 
 export class Session {
@@ -53,7 +53,7 @@ export class Session {
   private facts: readonly Fact[] = allFacts;
   /** The position in the file at which the next transfer begins. */
   private offset = 0;
-  /** The path from RNFR, which RNTO renames. */
+  /** The path that RNFR has named, and that RNTO renames. */
   private renamed: string | undefined;
 
   private hasBufferSize = false;
@@ -175,7 +175,10 @@ export class Session {
   };
   // #endregion
 
-  /** Resolves a name from the client to a path that begins at the served folder, and stays in that folder. */
+  /**
+   * Resolves a name from the client to a path. The path begins at the served folder, and a `..` in the name never leads
+   * out of that folder.
+   */
   private pathOf(argument: string): string {
     return posix.resolve('/', this.folderPath, argument === '' ? '.' : argument);
   }
@@ -191,7 +194,8 @@ export class Session {
   }
 
   private unknownCommand(verb: string): Refusal {
-    // A web page can make a browser send commands to this port, in the body of an HTTP request.
+    // A web page can make a browser send commands to this port, in the body of an HTTP request. The lines of the HTTP
+    // header are unknown commands, so the session ends after `mostUnknown` unknown commands in a row.
     if (++this.unknown >= mostUnknown) this.isOver = true;
     return elsewhere.has(verb) ? new Refusal(502, `${verb} is not supported.`) : new Refusal(500, 'Unknown command.');
   }
@@ -245,7 +249,7 @@ export class Session {
     if (!this.hasBufferSize) throw new Refusal(503, 'Send PBSZ 0 first.');
     if (level !== 'C' && level !== 'P') throw new Refusal(536, 'Only PROT C and PROT P are supported.');
     this.isPrivate = level === 'P';
-    this.prepare(undefined); // an announced data connection has the old protection
+    this.prepare(undefined); // a data connection that was announced before has the old protection
     this.reply(200, this.isPrivate ? 'Data connections are encrypted.' : 'Data connections are plain text.');
   }
 
@@ -351,7 +355,7 @@ export class Session {
     this.reply(200, 'The next data connection goes there.');
   }
 
-  /** Returns the addresses of the control connection. A data connection has to use the same addresses. */
+  /** Returns the addresses of the control connection. A data connection has to be between the same two hosts. */
   private ends(verb: string): { readonly local: TcpAddress; readonly remote: TcpAddress } {
     const { local, remote } = this.connection;
     if (local.transport !== 'tcp' || remote.transport !== 'tcp') {
@@ -424,15 +428,15 @@ export class Session {
   // #endregion
 
   /**
-   * Whether the control connection is still open. When a client is killed, the kernel ends both of its connections. The
-   * end of the data connection then looks like the end of the file, and the end of the control connection may arrive a
-   * little later.
+   * Whether the control connection is still open. When a client is killed, the kernel ends both the data connection and
+   * the control connection of that client. The end of the data connection then looks like the end of the file. The end
+   * of the control connection may arrive a little later, so this method waits for a short time.
    */
   private async isClientThere(): Promise<boolean> {
     const { limits, stopping } = this.settings;
     const next = this.commands.peek().catch(() => undefined);
     await firstValueFrom(race(from(next), timer(limits.farewell)));
-    await setImmediate(); // lets this process read an end that has already arrived
+    await setImmediate(); // lets this process read a FIN that has already arrived
     return !this.commands.hasEnded || stopping.aborted;
   }
 
@@ -491,7 +495,10 @@ export class Session {
     await this.transfer('A list follows.', (data) => sendAll(data, lines));
   }
 
-  /** Answers STAT with a path: sends a list on the control connection, at the client's pace. */
+  /**
+   * Answers the command STAT when it has a path: sends the listing of that path on the control connection, as fast as
+   * the client reads.
+   */
   private async tell(argument: string): Promise<void> {
     const { data } = this.connection;
     const lines = await this.listing(argument, 'long');
@@ -550,7 +557,8 @@ export class Session {
   private async transfer(opening: string, carry: (data: Connection) => Promise<void>): Promise<void> {
     const data = this.assertData();
     this.data = undefined;
-    // A client with TLS begins its handshake after this reply, or when it has connected.
+    // If the data connection uses TLS, the client begins the handshake when it receives this reply, or when the data
+    // connection is open. So the server sends this reply before it waits for the handshake.
     this.reply(150, opening);
     const job = this.carry(data, carry);
     const { aborts, noops } = await this.listenDuring(job, data);
@@ -565,7 +573,7 @@ export class Session {
     try {
       this.carrier = await data.open();
       await work(this.carrier);
-      void this.carrier.close(); // not awaited: some clients close their side only when they have the reply
+      void this.carrier.close(); // not awaited: some clients end the data connection only after the reply
       return [226, 'Transfer complete.'];
     } catch (error) {
       data.cancel();
@@ -579,7 +587,10 @@ export class Session {
     }
   }
 
-  /** A client may abort a transfer, ask for its progress, or send NOOP. Other commands wait until the transfer ends. */
+  /**
+   * During a transfer, the client may abort the transfer (ABOR), ask for the progress (STAT), or send NOOP. Any other
+   * command waits until the transfer has ended.
+   */
   private async listenDuring(job: Promise<unknown>, data: DataConnection): Promise<{ aborts: number; noops: number }> {
     const heard = { aborts: 0, noops: 0 };
     const over = job.then(() => 'over' as const);
@@ -612,9 +623,10 @@ function chunksOf(file: FileHandle, start = 0): AsyncIterable<Buffer> {
   return file.createReadStream({ start, highWaterMark: 65_536, autoClose: false });
 }
 
-/** Sends all data of the source. Resolves when the kernel has taken it. */
+/** Sends all data of the source. Resolves when the kernel has taken all of this data. */
 async function sendAll(data: Connection, source: ObservableInput<Buffer | string>): Promise<void> {
-  // Nothing arrives here, but the timeout for a stalled client runs only while this side reads.
+  // The client sends nothing on this connection. This side still has to read, because the timeout for a stalled client
+  // runs only while this side reads.
   data.bytes.subscribe({ error: () => undefined });
   await lastValueFrom(data.bytes.sendFrom(source), { defaultValue: undefined });
 }
@@ -668,7 +680,7 @@ function quoted(path: string): string {
   return `"${path.replaceAll('"', '""')}"`;
 }
 
-/** Compares two texts. The time that this takes does not depend on how much of the texts is equal. */
+/** Compares two texts. The duration of the comparison does not depend on how much of the texts is equal. */
 function isSame(one: string, other: string): boolean {
   const [first, second] = [one, other].map((text) => createHash('sha256').update(text).digest());
   return timingSafeEqual(first!, second!);

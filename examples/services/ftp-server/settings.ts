@@ -6,9 +6,9 @@ export interface Settings {
   readonly folder: Folder;
   /** The only user who may log in. Undefined if every user may log in. */
   readonly login: { readonly user: string; readonly password: string } | undefined;
-  /** The TLS options for AUTH TLS and data connections. Undefined without a certificate. */
+  /** The TLS options for AUTH TLS and for data connections. Undefined if the server has no certificate. */
   readonly tls: { readonly control: ServerTlsOptions; readonly data: DataTls } | undefined;
-  /** The ports of passive data connections; 0 lets the system choose. */
+  /** The first and the last port for passive data connections. If both ports are 0, the system chooses a port. */
   readonly ports: readonly [first: number, last: number];
   readonly stopping: AbortSignal;
   readonly limits: Limits;

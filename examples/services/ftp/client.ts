@@ -9,8 +9,8 @@ const replyTimeout = 30_000; // ms
 const stallTimeout = 60_000; // ms
 
 /**
- * `auto` uses TLS if the server has it, `required` always uses TLS, and `off` never uses TLS. With TLS, the certificate
- * has to be valid.
+ * With `auto`, the client uses TLS if the server supports TLS. With `required`, the client always uses TLS. With `off`,
+ * the client does not ask for TLS. If TLS is used, the server's certificate has to be valid.
  */
 export type TlsPolicy = 'auto' | 'required' | 'off';
 
@@ -18,7 +18,7 @@ export class FtpError extends Error {
   override readonly name = 'FtpError';
   readonly code: number;
 
-  /** @param refused - the refused request. Of a command, pass only the verb, because a password may follow it */
+  /** @param refused - the refused request. For a command, pass only the verb, because a password may follow the verb */
   constructor(refused: string, { code, lines }: Reply) {
     super(`The server refuses ${refused}: ${code} ${lines.join(' ')}\n${adviceFor(code)}`);
     this.code = code;
@@ -27,7 +27,7 @@ export class FtpError extends Error {
 
 export class FtpClient {
   private readonly control: Connection<Reply, string>;
-  /** The name or address that the certificate has to match. */
+  /** The host name or the address that the server's certificate has to match. */
   private readonly host: string;
   private readonly calls: RequestsInOrder<Reply, string>;
   private readonly features = new Set<string>();
@@ -39,7 +39,10 @@ export class FtpClient {
   }
 
   // #region login
-  /** Connects and logs in. With `tls://`, the connection begins with TLS. Otherwise, AUTH TLS starts TLS. */
+  /**
+   * Connects and logs in. If the address is `tls://…`, the connection begins with TLS. Otherwise, if `policy` and the
+   * server allow TLS, AUTH TLS starts TLS.
+   */
   static async open(address: TcpAddress, user: string, password: string, policy: TlsPolicy): Promise<FtpClient> {
     const control = await connect(address, { codec: replies }).open();
     const client = new FtpClient(control, address.host);
@@ -86,7 +89,7 @@ export class FtpClient {
   }
 
   // #region ask
-  /** Sends a command, and returns the reply. Throws if the reply has none of these codes. */
+  /** Sends a command, and returns the reply. Throws if the code of the reply is not one of `codes`. */
   async ask(command: string, ...codes: readonly number[]): Promise<Reply> {
     const reply = await this.calls.ask(command);
     if (!codes.includes(reply.code)) throw new FtpError(verbOf(command), reply);
@@ -139,7 +142,7 @@ export class FtpClient {
   }
   // #endregion
 
-  /** Returns the number of bytes that RETR will send, or undefined if the server does not say. */
+  /** Returns the number of bytes that RETR will send, or undefined if the server does not tell that number. */
   async size(path: string): Promise<number | undefined> {
     const { code, lines } = await this.calls.ask(`SIZE ${path}`);
     return code === 213 && /^\d+$/.test(lines[0]!) ? Number(lines[0]) : undefined;

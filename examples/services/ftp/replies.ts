@@ -5,7 +5,7 @@ import { type ByteQueue, type Codec, lines } from 'rxjs-sockets/codecs';
 /** One reply, such as `226 Transfer complete`. */
 export interface Reply {
   readonly code: number;
-  /** The lines, without the code. */
+  /** The lines of the reply, without the code that begins a line. */
   readonly lines: readonly string[];
 }
 
@@ -19,7 +19,10 @@ export const replies: Codec<Reply, string> = {
   encoder: () => lines({ delimiter: '\r\n' }).encoder(),
 };
 
-/** Takes one reply: `226 Done`, or several lines from `211-First` to `211 Last`. */
+/**
+ * Takes one reply from the queue: one line such as `226 Done`, or several lines from `211-First` to `211 Last`. Returns
+ * undefined if the reply is not complete yet.
+ */
 function takeReply(bytes: ByteQueue): Reply | undefined {
   const end = endOfReply(bytes);
   if ((end === -1 ? bytes.length : end) > longest) {
@@ -49,10 +52,10 @@ function withoutCode(code: string): (line: string) => string {
   return (line) => (line.startsWith(`${code} `) || line.startsWith(`${code}-`) ? line.slice(4) : line.trim());
 }
 
-// eslint-disable-next-line no-control-regex -- these control a terminal
+// eslint-disable-next-line no-control-regex -- these characters control a terminal
 const controls = /[\0-\x1f\x7f-\x9f]/g;
 
-/** Decodes a line as UTF-8 as far as possible, and replaces characters that control a terminal. */
+/** Decodes the bytes of a line as UTF-8. Replaces bytes that are not UTF-8, and characters that control a terminal. */
 export function textOf(line: string): string {
   return Buffer.from(line, 'latin1').toString('utf8').replace(controls, '?');
 }

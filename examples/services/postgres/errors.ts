@@ -2,7 +2,9 @@
 import pg from 'pg';
 import { SocketError } from 'rxjs-sockets';
 
-/** Advice for errors from the server. See https://www.postgresql.org/docs/current/errcodes-appendix.html */
+/**
+ * Advice for errors from the server, by error code. See https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
 const advice: Readonly<Record<string, string>> = {
   '28000':
     'pg_hba.conf of the server has to allow this user, database and address; perhaps only with PGSSLMODE=require.',
@@ -15,7 +17,7 @@ const advice: Readonly<Record<string, string>> = {
   '57P03': 'Try again in a moment.',
 };
 
-/** Advice for a server that cannot be reached. */
+/** Advice if the server cannot be reached, by error code. */
 const unreachable: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'Start PostgreSQL, or correct the address: see listen_addresses and port in postgresql.conf.',
   ENOENT: 'Start PostgreSQL, or correct the path: it is called .s.PGSQL.PORT, and lies in unix_socket_directories.',
@@ -26,7 +28,10 @@ const unreachable: Readonly<Record<string, string>> = {
 const noTls = 'The server does not support SSL connections';
 const lost = 'The connection has ended before the result was complete. Try again.';
 
-/** Whether a different TLS setting may help. `pg` has no error code for a server without TLS. */
+/**
+ * Whether a different TLS setting may help after this error. If the server has no TLS, the error of `pg` has no code,
+ * so this function compares the message.
+ */
 export function isRefusal(error: unknown): boolean {
   return error instanceof Error && (error.message === noTls || ('code' in error && error.code === '28000'));
 }
@@ -38,7 +43,7 @@ export function explained(error: unknown, sql: string): string {
     return lines.filter((line) => line !== undefined).join('\n');
   }
   if (!(error instanceof Error)) return String(error);
-  // With TLS, the end of the connection may be reported as EPIPE.
+  // If the connection uses TLS, the end of the connection may be reported as EPIPE.
   if ('code' in error && error.code === 'EPIPE') return lost;
   return [error.message, adviceFor(error)].filter((line) => line !== undefined).join('\n');
 }
@@ -57,7 +62,7 @@ function adviceFor(error: Error): string | undefined {
   return error instanceof SocketError ? unreachable[error.code] : undefined;
 }
 
-/** Formats the line with the character at `position` (from 1), and a mark below that character. */
+/** Formats the line of `sql` that has the character at `position` (from 1), and a mark below that character. */
 function marked(sql: string, position: number): string | undefined {
   if (!(position > 0)) return undefined;
   const characters = [...sql]; // PostgreSQL counts characters, and JavaScript counts UTF-16 units

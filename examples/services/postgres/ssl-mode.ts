@@ -1,19 +1,19 @@
-/** PGSSLMODE and PGSSLROOTCERT, with the same meaning as for libpq. */
+/** Reads the environment variables PGSSLMODE and PGSSLROOTCERT, which have the same meaning as for libpq. */
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import type { Address } from 'rxjs-sockets';
 import { UsageError } from '../program.js';
 
 /**
- * Returns the ways to log in, in the order to try them: TLS options, or `false` for no TLS.
+ * Returns the TLS options for each attempt to log in, in the order of the attempts. `false` means no TLS.
  *
- * Only `verify-full` protects against an attacker on the network. `prefer`, the default of libpq, protects only against
- * eavesdroppers.
+ * Only the mode `verify-full` protects against an attacker on the network. The mode `prefer`, which is the default of
+ * libpq, protects only against eavesdroppers.
  *
  * @see https://www.postgresql.org/docs/current/libpq-ssl.html
  */
 export function tlsAttempts(address: Address): readonly (false | ConnectionOptions)[] {
-  if (address.transport === 'unix') return [false]; // no attacker can sit between the two ends
+  if (address.transport === 'unix') return [false]; // no attacker can sit between the two ends of a unix socket
   const { PGSSLMODE: mode = 'prefer', PGSSLROOTCERT: authority } = process.env;
   const unverified = { rejectUnauthorized: false };
   const full = authority === undefined ? {} : { ca: certificates(authority) };

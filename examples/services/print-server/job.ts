@@ -1,6 +1,6 @@
 /**
- * Parses a client's description of a job: the subcommands for its files (RFC 1179, section 6), and the control file
- * (section 7).
+ * Parses a client's description of a job: the subcommands that announce the files of the job (RFC 1179, section 6), and
+ * the control file (section 7).
  */
 import { Refusal } from './spool.js';
 
@@ -8,7 +8,7 @@ export type Subcommand =
   | { readonly kind: 'abort' }
   | {
       readonly kind: 'control' | 'data';
-      /** In bytes. */
+      /** The size of the file, in bytes. */
       readonly size: number;
       /** The client's name for the file, such as `dfA042client`. */
       readonly file: string;
@@ -17,11 +17,14 @@ export type Subcommand =
 
 export interface ControlFile {
   readonly user: string;
-  /** The data files to print, each once, with the user's names for them. */
+  /** The data files to print. Each file appears once, with the name that the user gave to the document. */
   readonly documents: readonly { readonly file: string; readonly name: string }[];
 }
 
-/** Parses a subcommand: a code, and, if a file follows, its size and name. The name contains the job number. */
+/**
+ * Parses a subcommand: a code, and, if a file follows, the size and the name of that file. The file name contains the
+ * job number.
+ */
 export function parseSubcommand(line: string): Subcommand {
   if (line === '\x01') return { kind: 'abort' };
   const code = line.charCodeAt(0);
@@ -32,8 +35,9 @@ export function parseSubcommand(line: string): Subcommand {
 }
 
 /**
- * Parses a control file. Each line is a letter and an operand. `P` gives the user, and `N` the name of a document. A
- * line with a lower-case letter prints a data file, and is repeated for each copy.
+ * Parses a control file. Each line is a letter and an operand. A line with `P` gives the user, and a line with `N`
+ * gives the name of a document. A line with a lower-case letter prints a data file, and the client repeats that line
+ * for each copy.
  */
 export function parseControlFile(text: string, number: string): ControlFile {
   const lines = text.split(/\r?\n/);
@@ -45,7 +49,8 @@ export function parseControlFile(text: string, number: string): ControlFile {
   if (files.length === 0) throw new Refusal('the control file prints nothing');
   const stranger = files.find((file) => !/^df[A-Za-z]\d{3}\S*$/.test(file) || file.slice(3, 6) !== number);
   if (stranger !== undefined) throw new Refusal('the control file prints a file that is not part of its job');
-  // Some clients name a document before its file, and some after it. The names are always in the order of the files.
+  // Some clients send the line with the name of a document before the line that prints its file, and some clients send
+  // the name after that line. The names are always in the order of the files.
   const names = operands(/^N/);
   return { user, documents: files.map((file, index) => ({ file, name: names[index] ?? '' })) };
 }

@@ -1,10 +1,10 @@
-/** The output of `lpq`. */
+/** Formats the output of `lpq`, which lists the jobs of a queue. */
 import type { Job } from './spool.js';
 
-/** Selects the jobs whose number or owner is in the list. If the list is empty, selects all jobs. */
+/** Selects the jobs whose number or user is in `list`. If `list` is empty, selects all jobs. */
 export function matching(jobs: readonly Job[], list: readonly string[]): readonly Job[] {
   if (list.length === 0) return jobs;
-  // User names do not begin with a digit (RFC 1179, section 2).
+  // User names do not begin with a digit (RFC 1179, section 2), so an item of digits is a job number.
   return jobs.filter(({ number, user }) =>
     list.some((item) => (/^\d+$/.test(item) ? Number(item) === Number(number) : item === user)),
   );
@@ -32,7 +32,10 @@ function row(rank: string, owner: string, job: string, files: string, size: stri
   return `${rank.padEnd(6)} ${owner.padEnd(10)} ${job.padEnd(4)} ${files.padEnd(37)} ${size}\n`;
 }
 
-/** Replaces control characters. Names come from strangers, and could otherwise control a terminal. */
+/**
+ * Replaces control characters. The names come from strangers, and a control character in a name could control a
+ * terminal.
+ */
 export function printable(text: string): string {
   return text.replace(/\p{C}/gu, '?');
 }

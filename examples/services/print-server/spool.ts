@@ -6,11 +6,14 @@ import { UsageError } from '../program.js';
 const maxQueues = 100;
 /** The maximum number of documents that wait in one queue for the printing program. */
 const maxDocuments = 10_000;
-/** The maximum sizes of a user name and of a document name. A complete file name has at most 255 bytes. */
+/**
+ * The maximum sizes of a user name and of a document name. The file name of a document contains the user name and the
+ * document name, and has at most 255 bytes.
+ */
 const maxUserBytes = 64;
 const maxNameBytes = 96;
 
-/** Thrown to refuse a request. The client gets a negative acknowledgement with this message. */
+/** Thrown to refuse a request. The client gets a negative acknowledgement with the message of this error. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
 }
@@ -23,7 +26,7 @@ export interface PartialDocument {
 export interface NewJob {
   readonly number: string;
   readonly user: string;
-  /** An address, or `localhost`. */
+  /** The address of the client, or `localhost`. */
   readonly origin: string;
   readonly documents: readonly { readonly name: string; readonly partial: PartialDocument }[];
 }
@@ -42,7 +45,10 @@ export class Spool {
     this.folder = folder;
   }
 
-  /** Opens a spool folder, and removes unfinished files. So only one server may use a folder. */
+  /**
+   * Opens a spool folder, and removes the files of unfinished documents. So only one server may use a spool folder: a
+   * second server would remove files that the first server is still writing.
+   */
   static async open(folder: string): Promise<Spool> {
     const stats = await lstat(await realpath(folder).catch(() => folder)).catch(() => undefined);
     if (stats?.isDirectory() !== true) throw new UsageError(`${folder} is not a folder`);
@@ -52,8 +58,8 @@ export class Spool {
   }
 
   /**
-   * Returns the queue called `name`, which need not exist yet. Refuses paths and links, because they might lead out of
-   * the folder.
+   * Returns the queue called `name`. The queue need not exist yet. Refuses a name that is a path or a link, because a
+   * path or a link might lead out of the spool folder.
    */
   async queue(name: string): Promise<Queue> {
     const path = join(this.folder, name);
@@ -80,7 +86,8 @@ export class Queue {
   }
 
   /**
-   * Creates the queue if it does not exist. Refuses if there are too many queues, or too many documents in this queue.
+   * Creates the queue if it does not exist. Throws a Refusal if there are too many queues, or too many documents in
+   * this queue.
    */
   async prepare(): Promise<void> {
     const existing = await this.spool.queues();
@@ -109,12 +116,14 @@ export class Queue {
     }
   }
 
-  /** Removes unpublished documents. Published documents have new paths, so they stay. */
+  /**
+   * Removes the files of unpublished documents. A published document has a new path, so this method does not remove it.
+   */
   async discard(documents: Iterable<PartialDocument>): Promise<void> {
     for (const { path } of documents) await rm(path, { force: true });
   }
 
-  /** Publishes a job. The names of its files contain all that a listing shows, except for the sizes. */
+  /** Publishes a job. The names of the published files contain all that a listing shows, except for the sizes. */
   async publish({ number, user, origin, documents }: NewJob): Promise<void> {
     if (Buffer.byteLength(escaped(user)) > maxUserBytes) throw new Refusal('the user name is too long');
     const stamp = this.stamp();
@@ -148,7 +157,7 @@ export class Queue {
     return [...jobs.values()];
   }
 
-  /** Lists the published files in the order of arrival, and ignores other files, links and folders. */
+  /** Lists the names of the published files in the order of arrival. Leaves out all other files, links and folders. */
   private async names(): Promise<string[]> {
     const entries = (await readdir(this.folder, { withFileTypes: true }).catch(unless('ENOENT'))) ?? [];
     const names = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
@@ -160,14 +169,14 @@ export class Queue {
     await flush(this.folder);
   }
 
-  /** Removes the hidden files that an earlier server has left. */
+  /** Removes the hidden files of documents that an earlier server did not finish. */
   async clean(): Promise<void> {
     for (const name of await readdir(this.folder)) {
       if (/^\.\d+\.partial$/.test(name)) await rm(join(this.folder, name), { force: true });
     }
   }
 
-  /** Returns the time in milliseconds, but never the same number twice. */
+  /** Returns the time in milliseconds, or a higher number, so that no two calls return the same number. */
   private stamp(): number {
     return (Queue.latest = Math.max(Date.now(), Queue.latest + 1));
   }
@@ -175,7 +184,9 @@ export class Queue {
 
 const inOrder = new Intl.Collator('en', { numeric: true }).compare;
 
-/** Escapes all characters but letters, digits, dots and hyphens, so that no part of a file name has a `/` or `_`. */
+/**
+ * Escapes all characters except letters, digits, dots and hyphens. So no part of a file name contains a `/` or a `_`.
+ */
 function escaped(text: string): string {
   return text.replace(/[^\p{L}\p{N}.-]/gu, (character) => {
     return Array.from(Buffer.from(character), (byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
@@ -196,13 +207,18 @@ function escapedDocument(name: string): string {
   return escaped(characters.join(''));
 }
 
-/** Flushes a folder. Before that, a power failure can undo the creation or renaming of a file in the folder. */
+/**
+ * Flushes a folder to the disk. Until a folder is flushed, a power failure can undo the creation or the renaming of a
+ * file in the folder.
+ */
 async function flush(folder: string): Promise<void> {
   await using handle = await open(folder);
   await handle.sync();
 }
 
-/** Returns an error handler that returns undefined for these codes, and throws other errors. */
+/**
+ * Returns an error handler. The handler returns undefined for an error with one of `codes`, and throws any other error.
+ */
 function unless(...codes: string[]): (error: NodeJS.ErrnoException) => undefined {
   return (error) => {
     if (codes.includes(error.code ?? '')) return undefined;

@@ -1,4 +1,4 @@
-/** Finds the command that a request names, and returns its answer. */
+/** Finds the command that a request names, and returns the answers of that command. */
 import type { Client } from './client.js';
 import { commands } from './commands.js';
 import type { Request } from './requests.js';
@@ -7,7 +7,9 @@ import { ErrorReply, type Value } from './resp.js';
 const whileSubscribed = new Set(['subscribe', 'unsubscribe', 'ping', 'quit', 'reset']);
 
 // #region answer
-/** An empty line has no answer. A command about several channels has several answers. */
+/**
+ * Returns the answers to a request. An empty line has no answer. A command about several channels has several answers.
+ */
 export function answer(client: Client, [word, ...words]: Request): Iterable<Value> {
   if (word === undefined) return [];
   client.service.answered++;
@@ -39,7 +41,10 @@ function unfit(name: string): ErrorReply {
   return new ErrorReply(`ERR Can't execute '${name}': only ${allowed} are allowed in this context`);
 }
 
-/** Returns the beginning of a word, without characters that the line of an error cannot contain. */
+/**
+ * Returns the beginning of a word. Replaces control characters with spaces, because the line of an error cannot contain
+ * a line end.
+ */
 function shown(word: Buffer): string {
   return word.toString('utf8', 0, 128).replace(/\p{Cc}/gu, ' ');
 }

@@ -34,7 +34,10 @@ export class Client {
   }
 
   // #region subscribe
-  /** Subscribes to channels, and confirms each. It continues only while the client takes the answers. */
+  /**
+   * Subscribes the client to channels, and yields a confirmation for each channel. The generator continues only while
+   * the client takes the answers.
+   */
   *subscribe(names: readonly Buffer[]): Generator<Value> {
     for (const name of names) {
       const key = name.toString('latin1');
@@ -49,7 +52,10 @@ export class Client {
     }
   }
 
-  /** Unsubscribes from the named channels. Without names, unsubscribes from all channels. */
+  /**
+   * Unsubscribes the client from the channels in `names`. If `names` is empty, unsubscribes the client from all
+   * channels.
+   */
   *unsubscribe(names: readonly Buffer[]): Generator<Value> {
     const all = [...this.subscriptions.keys()].map((key) => Buffer.from(key, 'latin1'));
     const chosen: readonly (Buffer | null)[] = names.length > 0 ? names : all.length > 0 ? all : [null];

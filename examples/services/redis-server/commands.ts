@@ -1,8 +1,11 @@
-/** The commands: for each, the number of arguments and the answer. */
+/** The commands: for each command, the allowed number of arguments, and a function that returns the answer. */
 import type { Client } from './client.js';
 import { ErrorReply, type Value } from './resp.js';
 
-/** `words` has the minimum and maximum number of arguments, checked before `value` or `values` is called. */
+/**
+ * `words` has the minimum and maximum number of arguments. The server checks the number of arguments before it calls
+ * `value` or `values`.
+ */
 type Command = { readonly words: readonly [least: number, most: number]; readonly summary: string } & (
   | { readonly value: (client: Client, ...words: Buffer[]) => Value }
   | { readonly values: (client: Client, ...words: Buffer[]) => Iterable<Value> }
@@ -179,7 +182,7 @@ function timeToLive({ service }: Client, key: Buffer, unit: number): number {
   return expiresAt === Infinity ? -1 : Math.round((expiresAt - performance.now()) / unit);
 }
 
-/** Matches prefixes only, because a general pattern from a stranger could take long for each key. */
+/** Matches prefixes only, because matching a general pattern from a stranger could take long for each key. */
 function keys({ service }: Client, pattern: Buffer): Value {
   const text = pattern.toString('latin1');
   const prefix = text.replace(/\*$/, '');
@@ -199,7 +202,7 @@ function flushAll({ service }: Client, how?: Buffer): Value {
 }
 
 function ping(client: Client, message?: Buffer): Value {
-  // A subscriber gets every answer in the form of a message.
+  // A client that has subscribed to a channel gets the answer to PING in the form of a message.
   if (client.isSubscribed) return [Buffer.from('pong'), message ?? Buffer.alloc(0)];
   return message ?? 'PONG';
 }
@@ -241,7 +244,7 @@ function clientCommand(client: Client, word: Buffer, ...words: Buffer[]): Value 
   }
 }
 
-/** Settings that benchmark programs ask for: whether the server saves data. */
+/** Settings that benchmark programs ask for. The settings say whether the server saves data. */
 const settings: Readonly<Record<string, string>> = { save: '', appendonly: 'no' };
 
 function config(_: Client, word: Buffer, ...names: Buffer[]): Value {
@@ -253,15 +256,16 @@ function config(_: Client, word: Buffer, ...names: Buffer[]): Value {
     .flatMap((name) => [Buffer.from(name), Buffer.from(settings[name]!)]);
 }
 
-/** Describes commands. redis-cli uses this for completion and hints. */
+/** Describes commands. redis-cli uses the descriptions for completion and hints. */
 function describe(_: Client, word?: Buffer, ...names: Buffer[]): Value {
   const all = [...commands];
   const chosen = names.length === 0 ? all : all.filter(([name]) => names.some((wanted) => lower(wanted) === name));
   switch (word && lower(word)) {
     case undefined:
     case 'info':
-      // Redis counts the name of the command as an argument, and shows a minimum as a negative number. The zeros mean
-      // that there are no positions of keys.
+      // Redis counts the name of the command as an argument. If a command has a minimum number of arguments, but may
+      // have more, Redis shows the minimum as a negative number. The zeros mean that the server does not tell the
+      // positions of keys.
       return chosen.map(([name, { words }]) => {
         const [least, most] = words;
         return [Buffer.from(name), least === most ? least + 1 : -(least + 1), [], 0, 0, 0];
@@ -303,7 +307,9 @@ function info({ service }: Client, ...sections: Buffer[]): Value {
   return Buffer.from(lines.flat().join('\r\n'));
 }
 
-/** Returns the time at which a duration ends. The duration is in units of `unit` milliseconds. */
+/**
+ * Returns the time at which a duration ends that begins now. `time` is the duration in units of `unit` milliseconds.
+ */
 function deadline(time: Buffer, unit: number, command: string, least = -any): number {
   const value = Number(integer(time)) * unit;
   if (value < least || !Number.isSafeInteger(value))

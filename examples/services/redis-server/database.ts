@@ -1,9 +1,12 @@
-/** Keys with their values, in memory, with a size limit and expiry. */
+/** A database: keys and their values in memory. The total size is limited, and keys can expire. */
 import { ErrorReply } from './resp.js';
 
 interface Entry {
   readonly value: Buffer;
-  /** A time by `performance.now()`, a clock that no user can set; `Infinity` for never. */
+  /**
+   * The time at which the entry expires, by `performance.now()`, a clock that no user can set. If the entry never
+   * expires, the time is `Infinity`.
+   */
   expiresAt: number;
 }
 
@@ -53,7 +56,7 @@ export class Database {
     return this.live(name) !== undefined && this.remove(name);
   }
 
-  /** Returns false if the key does not exist. */
+  /** Makes a key expire at the time `expiresAt`. Returns false if the key does not exist. */
   expire(key: Buffer, expiresAt: number): boolean {
     const name = nameOf(key);
     const entry = this.live(name);
@@ -63,7 +66,10 @@ export class Database {
     return true;
   }
 
-  /** Returns `Infinity` if the key never expires, and `undefined` if it does not exist. */
+  /**
+   * Returns the time at which a key expires. Returns `Infinity` if the key never expires, and `undefined` if the key
+   * does not exist.
+   */
   expiry(key: Buffer): number | undefined {
     return this.live(nameOf(key))?.expiresAt;
   }
@@ -82,7 +88,7 @@ export class Database {
   }
 
   // #region expiry
-  /** Returns the entry of a key, unless the entry has expired. Removes an expired entry. */
+  /** Returns the entry of a key. If the entry has expired, removes the entry, and returns undefined. */
   private live(name: string): Entry | undefined {
     const entry = this.entries.get(name);
     if (entry === undefined || entry.expiresAt > performance.now()) return entry;
@@ -91,8 +97,8 @@ export class Database {
   }
 
   /**
-   * Removes the expired keys among the next `most` keys that can expire. Without these sweeps, expired keys that no
-   * client reads would stay.
+   * Removes the expired keys among the next `most` keys that can expire. Without sweeps, an expired key that no client
+   * reads would stay in memory.
    */
   sweep(most: number): void {
     for (let left = Math.min(most, this.expiring.size); left > 0; left--) {
@@ -113,12 +119,18 @@ export class Database {
   }
 }
 
-/** Makes a string with one character for each byte. Equal strings are the same key of a Map; equal Buffers are not. */
+/**
+ * Makes a string with one character for each byte of a key. A Map treats equal strings as the same key, but equal
+ * Buffers as different keys.
+ */
 function nameOf(key: Buffer): string {
   return key.toString('latin1');
 }
 
-/** Copies a value. A view of a received chunk, or of Node's pool, would keep the memory of the chunk or pool alive. */
+/**
+ * Copies a value. If the value is a view of a received chunk or of Node's pool, storing the view itself would keep the
+ * memory of the whole chunk or pool alive.
+ */
 function copyOf(value: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(value.length);
   value.copy(copy);

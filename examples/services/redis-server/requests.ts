@@ -1,6 +1,6 @@
 /**
- * The requests of a Redis client. A request is a list of words: programs send an array of bulk strings, and people send
- * a line.
+ * The requests of a Redis client. A request is a list of words: programs send the words as an array of bulk strings,
+ * and people send the words as a line.
  *
  *     *2\r\n$3\r\nGET\r\n$4\r\nname\r\n
  *     GET name\r\n
@@ -16,7 +16,8 @@ const array = 0x2a; // '*'
 const newline = 0x0a;
 
 /**
- * The codec of the server: it decodes requests and encodes values. Values are already in memory, so they have no limit.
+ * The codec of the server: it decodes requests and encodes values. A value to encode is already in memory, so the codec
+ * does not limit its size.
  */
 export function requests(limits: Omit<Limits, 'maxDepth'>): Codec<Request, Value> {
   const unlimited = { maxLength: Infinity, maxValues: Infinity, maxDepth: Infinity };
@@ -53,15 +54,16 @@ class RequestDecoder implements Decoder<Request> {
       .toString('latin1', 0, end)
       .replace(/\r$/, '');
     const words = wordsOf(line);
-    // A web page can make a browser send commands to this port, in the body of an HTTP request.
+    // A web page can make a browser send commands to this port, in the body of an HTTP request. So a line that begins
+    // with `POST` or `Host:` is refused.
     if (/^(post|host:)$/i.test(words[0]?.toString('latin1') ?? '')) throw invalid('this is not a web server');
     return words;
   }
 }
 
 /**
- * Matches a word and the blanks after it. A word is bare, or in single quotes, or in double quotes with escapes
- * (`"a\n\x00"`).
+ * Matches a word and the blanks after the word. A word is bare, or in single quotes, or in double quotes. Double quotes
+ * can contain escapes (`"a\n\x00"`).
  */
 const word = /(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^ \t"'][^ \t]*))(?:[ \t]+|$)/sy;
 const escapes: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', a: '\x07' };

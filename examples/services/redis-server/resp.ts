@@ -4,7 +4,7 @@
  *     +OK\r\n                          a simple string, for people
  *     -ERR syntax error\r\n            an error
  *     :42\r\n                          an integer of 64 bits
- *     $5\r\nhello\r\n                  a bulk string: any bytes, after their number
+ *     $5\r\nhello\r\n                  a bulk string: the count of the bytes, then any bytes
  *     $-1\r\n                          nothing
  *     *2\r\n:1\r\n$2\r\nhi\r\n         an array of values
  *
@@ -14,10 +14,10 @@ import { isUtf8 } from 'node:buffer';
 import { SocketError } from 'rxjs-sockets';
 import type { ByteQueue, ByteSink, Codec, Decoder } from 'rxjs-sockets/codecs';
 
-/** One value. `null` is nothing. An integer is a bigint if a number would not be exact. */
+/** One value. `null` stands for nothing. An integer is a bigint only if a JavaScript number would not be exact. */
 export type Value = string | ErrorReply | number | bigint | Buffer | null | readonly Value[];
 
-/** An error of the server. Its message begins with the kind of error, usually `ERR`. */
+/** An error that the server reports to a client. The message begins with the kind of error, usually `ERR`. */
 export class ErrorReply extends Error {
   override readonly name = 'ErrorReply';
 }
@@ -34,7 +34,7 @@ const crlf = Buffer.from('\r\n');
 const type = { simple: 0x2b, error: 0x2d, integer: 0x3a, bulk: 0x24, array: 0x2a } as const;
 
 // #region codec
-/** A codec for values in both directions, as a client of Redis needs. */
+/** A codec that encodes and decodes values, as a client of a Redis server needs. */
 export function resp(limits: Limits): Codec<Value> {
   return {
     decoder: () => new ValueDecoder(limits),
@@ -44,7 +44,10 @@ export function resp(limits: Limits): Codec<Value> {
 // #endregion
 
 // #region encode
-/** Appends a value. Throws for a value that the receiver cannot decode, or would decode to a different value. */
+/**
+ * Appends the encoding of `value` to `into`. Throws if a receiver could not decode the encoding, or would decode the
+ * encoding to a different value.
+ */
 export function encodeValue(value: Value, into: ByteSink, limits: Limits): void {
   let values = 0;
   let length = 0;
@@ -93,20 +96,27 @@ function integerOf(value: number | bigint): string {
 
 // #region decode
 /**
- * Decodes one value at a time, and takes a value off the queue only when it has arrived completely. It remembers which
- * bytes it has inspected, so a value in a thousand pieces costs no more than a value in one piece.
+ * Decodes one value at a time, and takes a value off the queue only when the value has arrived completely. The decoder
+ * remembers which bytes it has inspected, so a value that arrives in a thousand pieces costs no more than a value that
+ * arrives in one piece.
  */
 export class ValueDecoder implements Decoder<Value> {
   private readonly limits: Limits;
-  /** Whether arrays contain only bulk strings, as in requests. */
+  /** Whether an array may contain only bulk strings, as in requests. */
   private readonly isFlat: boolean;
   /** The position in the stream at which the current value begins. */
   private start = -1;
-  /** The number of inspected bytes. The bytes of a bulk string count as inspected before they arrive. */
+  /**
+   * The number of inspected bytes of the current value. When the length of a bulk string is known, the bytes of that
+   * string count as inspected, even before they arrive.
+   */
   private seen = 0;
   /** No line ends between `seen` and this offset. */
   private searched = 0;
-  /** How many values are still missing: from the message, from its outer array, and so on to the innermost array. */
+  /**
+   * How many values were not inspected yet: in the message, in the outer array of the message, and so on to the
+   * innermost array.
+   */
   private missing: number[] = [];
   private values = 0;
 
@@ -158,7 +168,8 @@ export class ValueDecoder implements Decoder<Value> {
   }
 
   /**
-   * Counts the values of an array before they arrive, but allocates nothing for them, because the length may be false.
+   * Counts the values of an array before the values arrive, but allocates nothing for the values, because the announced
+   * length of the array may be false.
    */
   private openArray(length: number, depth: number): void {
     const expected = this.missing.reduce((sum, count) => sum + count, this.values + 1 + length);
@@ -174,7 +185,7 @@ export class ValueDecoder implements Decoder<Value> {
     }
     const last = this.seen + 1 + (isWord ? maxLine : maxNumber);
     const end = bytes.indexOf(crlf, Math.max(this.seen, this.searched));
-    // The CR may have arrived without the LF.
+    // The CR of the longest allowed line may have arrived without the LF.
     if (end > last || (end === -1 && bytes.length > last + 1)) {
       if (isWord) throw tooLong(`a line of more than ${maxLine} bytes`);
       throw invalid(reasonFor(kind));
@@ -185,13 +196,15 @@ export class ValueDecoder implements Decoder<Value> {
   }
 }
 
-/** Returns Redis's message for an invalid first line. */
+/** Returns the error message that Redis sends for an invalid first line of a value. */
 function reasonFor(kind: number): string {
   if (kind === type.integer) return 'invalid integer';
   return kind === type.bulk ? 'invalid bulk length' : 'invalid multibulk length';
 }
 
-/** Parses a length: at least 0, or -1 for nothing. */
+/**
+ * Parses a length. A length is at least 0, or it is -1, which stands for nothing. Returns undefined for any other text.
+ */
 function lengthIn(bytes: ByteQueue, start: number, end: number): number | undefined {
   const text = textIn(bytes, start, end);
   return /^(\d+|-1)$/.test(text) ? Number(text) : undefined;

@@ -1,4 +1,4 @@
-/** Publish and subscribe. Each Redis channel is a Broadcast to its subscribers. */
+/** Publishing and subscribing. Each Redis channel is a Broadcast to the subscribers of the channel. */
 import type { Subscription } from 'rxjs';
 import { Broadcast, type Connection } from 'rxjs-sockets';
 import type { Codec } from 'rxjs-sockets/codecs';
@@ -18,8 +18,8 @@ export class Topics {
 
   // #region publish
   /**
-   * Sends a message to the subscribers, and returns their number. A subscriber that is too slow exceeds `maxBuffered`,
-   * and is disconnected.
+   * Sends a message to the subscribers of a channel, and returns how many subscribers there are. If a subscriber reads
+   * too slowly, the subscriber exceeds `maxBuffered`, and the server disconnects that subscriber.
    */
   publish(name: Buffer, message: Buffer): number {
     const topic = this.topics.get(name.toString('latin1'));
@@ -27,7 +27,7 @@ export class Topics {
     return topic?.size ?? 0;
   }
 
-  /** Subscribes a connection, until the returned subscription is unsubscribed. */
+  /** Subscribes a connection to a channel, until the caller unsubscribes the returned Subscription. */
   join(name: Buffer, connection: Connection<any, any>): Subscription {
     const key = name.toString('latin1');
     const topic = this.topics.get(key) ?? new Broadcast(this.codec);

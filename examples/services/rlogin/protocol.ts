@@ -1,5 +1,5 @@
 /**
- * The protocol of RFC 1282: four fields, one byte that accepts them, and window sizes among the keys.
+ * The protocol of RFC 1282: four fields, one byte that accepts the fields, and window sizes among the typed keys.
  *
  *     client                                             server
  *       NUL  local user NUL  user NUL  terminal/speed NUL  ->
@@ -41,10 +41,10 @@ export function windowSize({ rows, columns }: WindowSize): Buffer {
 }
 
 /**
- * The input of a server's session: keys as they arrive, and window sizes.
+ * Decodes the input of a server's session: typed keys as they arrive, and window sizes.
  *
- * An FF may begin a window size, so it is kept until the next byte arrives. In UTF-8, text has no FF, so only a client
- * with a different encoding can notice the delay.
+ * A byte FF may be the beginning of a window size, so the decoder keeps an FF until the next byte arrives. In UTF-8,
+ * text has no FF, so only a client with a different encoding can notice the delay.
  */
 export const keysAndSizes: Codec<Buffer | WindowSize, never> = {
   decoder: () => ({

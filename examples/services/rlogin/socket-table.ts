@@ -1,19 +1,22 @@
-/** Reads Linux's table of TCP sockets in /proc, to find the socket or the descriptor for two addresses. */
+/**
+ * Reads Linux's table of TCP sockets in /proc. The functions find the socket, or the file descriptor, for two
+ * addresses.
+ */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { endianness } from 'node:os';
 import type { Address } from 'rxjs-sockets';
 
 export interface Socket {
-  /** The number of the socket, which is unique on this machine. */
+  /** The inode number of the socket. No other socket on this machine has this number. */
   readonly inode: string;
-  /** The user that created the socket. A different user may hold it now. */
+  /** The id of the user that created the socket. A process of a different user may hold the socket now. */
   readonly uid: number;
 }
 
 /**
- * Finds this machine's TCP socket with these two addresses. Returns undefined if there is none, or if the system is not
- * Linux.
+ * Finds this machine's TCP socket with the addresses `local` and `remote`. Returns undefined if there is no such
+ * socket, or if the system is not Linux.
  */
 export function socketOf(local: Address, remote: Address): Socket | undefined {
   if (local.transport !== 'tcp' || remote.transport !== 'tcp') return undefined;
@@ -27,8 +30,8 @@ export function socketOf(local: Address, remote: Address): Socket | undefined {
 }
 
 /**
- * Finds the descriptor of a connection of this process. Returns undefined if there is none, or if the system is not
- * Linux.
+ * Finds the file descriptor of a connection of this process. Returns undefined if there is no such descriptor, or if
+ * the system is not Linux.
  */
 export function descriptorOf({
   local,
@@ -47,7 +50,7 @@ function linkOf(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch {
-    return undefined; // `readdirSync` has closed its own descriptor
+    return undefined; // the descriptor that `readdirSync` itself used is already closed
   }
 }
 
@@ -56,7 +59,7 @@ function rows(): string[] {
     try {
       return readFileSync(path, 'latin1').split('\n').slice(1, -1);
     } catch {
-      return []; // not Linux, or no IPv6
+      return []; // the system is not Linux, or has no IPv6
     }
   });
 }
@@ -69,8 +72,8 @@ function asIPv6(end: string): string {
 }
 
 /**
- * Formats an address and a port as in a row: in hexadecimal, with each group of 32 bits of the address in the machine's
- * byte order.
+ * Formats an address and a port as a row of the table shows them: in hexadecimal, with each group of 32 bits of the
+ * address in the byte order of the machine.
  */
 function rowName(host: string, port: number): string {
   const words = isIPv4(host)
@@ -85,7 +88,7 @@ function bytesOfIPv4(host: string): Buffer {
 }
 
 function bytesOfIPv6(host: string): Buffer {
-  // URL normalizes the spelling of an address, such as ::FFFF:127.0.0.1 to ::ffff:7f00:1.
+  // `URL` normalizes the spelling of an address: for example, ::FFFF:127.0.0.1 becomes ::ffff:7f00:1.
   const [address = ''] = host.split('%');
   const [head = '', tail = ''] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
   const groups = [head, tail].map((part) => (part === '' ? [] : part.split(':')));

@@ -8,16 +8,19 @@ import type { WindowSize } from './protocol.js';
 /** How long a program may continue after its terminal was hung up. */
 const grace = 3_000; // ms
 
-/** The wait before the next attempt to write, when the terminal has no room. */
+/** If the terminal has no room for input: the time until the next attempt to write. */
 const retryAfter = 20; // ms
 
-/** The most output to read after the program's end. The kernel keeps less, but a background program may still print. */
+/**
+ * The most output to read after the program has ended. The kernel keeps less output than this maximum, but a program in
+ * the background may still print.
+ */
 const mostInKernel = 1_048_576; // bytes
 
 /**
- * With node-pty, a program inherits the descriptors of all open terminals. It could read the input of other sessions,
- * and it would keep their terminals open. So bash first closes all descriptors but 0, 1 and 2, and then becomes the
- * program. (A POSIX shell need not support descriptors over 9.)
+ * With node-pty, a program inherits the descriptors of all open terminals. The program could then read the input of
+ * other sessions, and would keep the terminals of other sessions open. So bash first closes all descriptors except 0, 1
+ * and 2, and then becomes the program. (A POSIX shell need not support descriptors over 9, but bash supports them.)
  */
 const closeAndRun = `
 for fd in /proc/$$/fd/*; do
@@ -34,9 +37,9 @@ export interface Command {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** Members of node-pty that its types do not declare. */
+/** Members of node-pty's objects that the types of node-pty do not declare. */
 interface Inside {
-  /** The server's end of the terminal, in non-blocking mode. */
+  /** The descriptor of the server's end of the terminal. This end is in non-blocking mode. */
   readonly fd: number;
   readonly _socket: ReadStream;
 }
@@ -51,7 +54,7 @@ export class Terminal {
   /** Whether the program has ended, or all programs have closed the terminal. */
   private isOver = false;
   private isClosed = false;
-  /** Wakes `output` when it waits for more. */
+  /** If the generator `output` is waiting for more output, wakes the generator. */
   private wake: () => void = () => undefined;
 
   constructor({ file, args, folder, environment }: Command, { rows, columns }: WindowSize) {
@@ -71,8 +74,8 @@ export class Terminal {
       destroy();
       this.wake();
     };
-    // Node destroys the stream when the last program has closed the terminal (EIO), and node-pty destroys it 200 ms
-    // after the program's exit. The stream would then lose output that a slow client has not received yet.
+    // Node destroys the stream when the last program has closed the terminal (EIO), and node-pty destroys the stream
+    // 200 ms after the program's exit. A destroyed stream would lose output that a slow client has not received yet.
     stream.destroy = () => {
       this.isOver = true;
       this.wake();
@@ -85,7 +88,10 @@ export class Terminal {
     });
   }
 
-  /** The output, read at the reader's pace. It ends after the program has ended and all its output was read. */
+  /**
+   * Yields the output of the program at the reader's pace. The generator ends when the program has ended and all output
+   * of the program was read.
+   */
   async *output(): AsyncGenerator<Buffer> {
     try {
       while (!this.isClosed) {
@@ -101,8 +107,8 @@ export class Terminal {
   }
 
   /**
-   * Reads the output that is still in the kernel. Node would drop this output, because for Node, the stream ends when
-   * the terminal is closed.
+   * Reads the output that is still in the kernel. Node would drop this output, because Node ends the stream when the
+   * last program has closed the terminal.
    */
   private rest(): Buffer[] {
     const chunks: Buffer[] = [];
@@ -115,14 +121,14 @@ export class Terminal {
         size += length;
       }
     } catch {
-      // All output was read: EIO, or EAGAIN if a background program has the terminal open.
+      // All output was read: `readSync` throws EIO, or EAGAIN if a program in the background has the terminal open.
     }
     return chunks;
   }
 
-  /** Types input. Resolves when the terminal has taken the input, or was closed. */
+  /** Types `keys` into the terminal. Resolves when the terminal has taken the keys, or was closed. */
   async write(keys: Uint8Array): Promise<void> {
-    // node-pty's own write retries in a loop while the terminal has no room, and that blocks the process.
+    // While the terminal has no room, node-pty's own `write` retries in a loop, and this loop blocks the process.
     for (let rest = keys; rest.length > 0 && !this.isClosed;) {
       try {
         rest = rest.subarray(writeSync(this.fd, rest));
@@ -138,8 +144,8 @@ export class Terminal {
   }
 
   /**
-   * Closes the terminal, so that the kernel sends SIGHUP to its programs. If the program still runs three seconds
-   * later, kills it.
+   * Closes the terminal, so that the kernel sends SIGHUP to the programs of the terminal. If the program still runs
+   * three seconds later, kills the program.
    */
   async hangUp(): Promise<void> {
     this.close();

@@ -1,8 +1,10 @@
 /**
- * Sends and receives TCP urgent data. Node can do neither: when it reads, it skips the urgent byte.
+ * Sends and receives TCP urgent data. Node itself cannot send urgent data, and when Node reads, it skips the urgent
+ * byte.
  *
- * A short Python program gets a copy of the connection's descriptor, and Node handles all other bytes. Without Linux or
- * `python3`, there is no urgent data, and these functions report that.
+ * A short Python program gets a copy of the connection's descriptor, and handles the urgent bytes. Node handles all
+ * other bytes. If the system is not Linux, or if `python3` is missing, there is no urgent data: `sendUrgent` returns
+ * false, and `watchUrgent` returns undefined.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +12,9 @@ import { Observable } from 'rxjs';
 import type { Connection } from 'rxjs-sockets';
 import { descriptorOf } from './socket-table.js';
 
-/** Makes Python ignore the environment and the working folder, where other users could place a module. */
+/**
+ * With these options, Python ignores the environment and the working folder, where other users could place a module.
+ */
 const python = ['-I', '-S', '-c'];
 
 const sender = `
@@ -35,23 +39,24 @@ while True:
 /**
  * Sends one byte as urgent data, after the bytes that the kernel has already taken.
  *
- * @returns whether it was sent
+ * @returns whether the byte was sent
  */
 export async function sendUrgent(connection: Connection, byte: number): Promise<boolean> {
   const fd = descriptorOf(connection);
   if (fd === undefined) return false;
-  // The child gets the connection as descriptor 3. Node would make descriptors 0, 1 and 2 blocking, and then this
-  // process would block on the connection as well.
+  // The child process gets the connection as descriptor 3. If the connection were descriptor 0, 1 or 2, Node would make
+  // the connection blocking, and this process would also block when it uses the connection.
   const child = spawn('python3', [...python, sender, String(byte)], { stdio: ['ignore', 'ignore', 'ignore', fd] });
   const [status] = (await once(child, 'close').catch(() => [-1])) as [number | null];
   return status === 0;
 }
 
 /**
- * Watches a connection for urgent bytes. If Node reads beyond an urgent byte before the watcher runs, the watcher
- * misses that byte.
+ * Watches a connection for urgent bytes. If Node reads beyond an urgent byte before the Python program runs, the Python
+ * program misses that byte.
  *
- * @returns the urgent bytes until the connection ends, for one subscriber; undefined if the watcher cannot run
+ * @returns an Observable of the urgent bytes until the connection ends, for one subscriber; undefined if the Python
+ * program cannot run
  */
 export async function watchUrgent(connection: Connection): Promise<Observable<number> | undefined> {
   const fd = descriptorOf(connection);

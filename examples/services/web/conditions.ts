@@ -7,16 +7,17 @@ export interface Version {
   readonly modified: Date;
 }
 
-/** The first and the last byte of a part of a file. */
+/** The positions of the first and the last byte of a part of a file. */
 export interface Range {
   readonly start: number;
   readonly end: number;
 }
 
 /**
- * Evaluates the conditions of a GET or HEAD, in the order of section 13.2.2.
+ * Evaluates the conditions of a GET or HEAD request, in the order of RFC 9110, section 13.2.2.
  *
- * @returns 412 if the client wants a different version, 304 if the client has this version, or 200 to send the file
+ * @returns 412 if the client wants a different version, 304 if the client has this version, or 200 if the server has to
+ * send the file
  */
 export function conditionalStatus(headers: IncomingHttpHeaders, { tag, modified }: Version): 200 | 304 | 412 {
   const match = headers['if-match'];
@@ -33,12 +34,12 @@ export function conditionalStatus(headers: IncomingHttpHeaders, { tag, modified 
 }
 
 /**
- * Reads the range of a GET.
+ * Reads the range of a GET request.
  *
  * @param size - the size of the file, in bytes
- * @returns `unsatisfiable` if the range begins after the last byte of the file, or asks for the last 0 bytes. Undefined
- * means the complete file. It is returned if the request has no range or several ranges, if the range is for a
- * different version, or if the RFC does not define such a range
+ * @returns the range, or `unsatisfiable` if the range begins after the last byte of the file, or asks for the last 0
+ * bytes. Returns undefined, which means the complete file, if the request has no range or several ranges, if the range
+ * is for a different version of the file, or if RFC 9110 does not define such a range
  */
 export function requestedRange(
   headers: IncomingHttpHeaders,
@@ -57,7 +58,10 @@ export function requestedRange(
   return { start: Number(first), end: last === '' ? size - 1 : Math.min(Number(last), size - 1) };
 }
 
-/** Whether the parts that the client already has are from this version. A weak tag does not prove that. */
+/**
+ * Whether the parts of the file that the client already has are from this version of the file. A weak tag does not
+ * prove that the parts are from this version.
+ */
 function isSameVersion(condition: string | string[] | undefined, { tag, modified }: Version): boolean {
   if (condition === undefined || condition === tag) return true;
   return typeof condition === 'string' && !condition.includes('"') && seconds(condition) === modified.getTime();
@@ -67,7 +71,9 @@ function tags(header: string): readonly string[] {
   return header.match(/(?:W\/)?"[^"]*"|\*/g) ?? [];
 }
 
-/** Parses an HTTP date, which is in GMT even if it does not say so. Returns NaN if there is no valid date. */
+/**
+ * Parses an HTTP date. The date is in GMT even if it does not end with `GMT`. Returns NaN if there is no valid date.
+ */
 function seconds(date: string | undefined): number {
   if (date === undefined) return NaN;
   return Date.parse(date.endsWith('GMT') ? date : `${date} GMT`);

@@ -35,13 +35,13 @@ const contentTypes = new Map([
   ['.zip', 'application/zip'],
 ]);
 
-/** The status for each error of the file system. For any other error, the status is 500. */
+/** The HTTP status for each error code of the file system. For any other error, the status is 500. */
 const statusOf = new Map([
   ['ENOENT', 404],
   ['ENOTDIR', 404],
   ['ELOOP', 404],
   ['ENAMETOOLONG', 404],
-  ['ENXIO', 404], // a socket
+  ['ENXIO', 404], // the file is a socket
   ['EACCES', 403],
   ['EPERM', 403],
   ['EMFILE', 503],
@@ -61,26 +61,27 @@ class Refusal extends Error {
   }
 }
 
-/** Answers one request. It never rejects, and it resolves when the response has ended or was aborted. */
+/** Answers one request. The returned promise never rejects, and resolves when the response has ended or was aborted. */
 export async function answer(folder: Folder, request: IncomingMessage, response: ServerResponse): Promise<void> {
   try {
     await respond(folder, request, response);
   } catch (error) {
-    // A client must not take half a file for a complete file.
+    // If the response has already begun, it is aborted, because a client must not take half a file for a complete file.
     if (response.headersSent) response.destroy(error as Error);
     else refuse(response, error);
   }
 }
 
 async function respond(folder: Folder, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  // Other methods may have a body. The server does not read it, so it cannot find the next request.
+  // A request with any other method may have a body. The server does not read the body, so the server cannot find the
+  // next request on the same connection.
   if (!isRead(request.method)) throw new Refusal(405, { Allow: 'GET, HEAD', Connection: 'close' });
   const { names, isFolder, query } = parseTarget(request.url ?? '');
   const path = isFolder ? [...names, 'index.html'] : names;
   await using file = await folder.open(path);
   const status = await file?.stat({ bigint: true });
   if (status?.isDirectory() === true && !isFolder) {
-    // Relative links in the index work only if the address of the folder ends with a slash.
+    // Relative links in index.html work only if the address of the folder ends with a slash.
     throw new Refusal(301, { Location: `/${names.map((name) => `${encodeURIComponent(name)}/`).join('')}${query}` });
   }
   if (file === undefined || status?.isFile() !== true) throw new Refusal(404);
@@ -124,7 +125,7 @@ async function sendFile(
   response.end();
 }
 
-/** Sends a part of a file at the client's pace. */
+/** Sends a part of a file, as fast as the client reads. */
 async function sendBytes(file: FileHandle, start: number, end: number, response: ServerResponse): Promise<void> {
   const bytes = file.createReadStream({ start, end });
   await pipeline(bytes, response, { end: false });
@@ -136,7 +137,8 @@ function parseTarget(target: string): { names: string[]; isFolder: boolean; quer
   const [, path = '', query = ''] = /^(?:https?:\/\/[^/?#]*)?([^?#]*)(\?[^#]*)?/i.exec(target) ?? [];
   if (path !== '' && !path.startsWith('/')) throw new Refusal(400);
   try {
-    // Decodes after splitting, and only once, so that a name with an encoded slash is never served.
+    // Decodes the names after splitting the path, and decodes each name only once, so that a name with an encoded slash
+    // is never served.
     const names = path
       .split('/')
       .filter((name) => name !== '')

@@ -1,4 +1,4 @@
-/** The folder that the web server serves, and nothing outside it. */
+/** Gives access to the folder that the web server serves, and to nothing outside that folder. */
 import { constants, type FileHandle, open, opendir, readlink, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 
@@ -22,7 +22,7 @@ export class Folder {
    * Opens a file or a folder.
    *
    * @param names - the names from the served folder down to the file
-   * @returns undefined for a name that is never served, and for a link that leads out of the served folder
+   * @returns undefined if a name is never served, or if a link leads out of the served folder
    */
   async open(names: readonly string[]): Promise<FileHandle | undefined> {
     if (!names.every(isServed)) return undefined;
@@ -30,8 +30,8 @@ export class Folder {
     if (!this.contains(path)) return undefined;
     const file = await open(path, forReading);
     try {
-      // Between `realpath` and `open`, a link may have replaced a folder in the path. Linux shows where the open file
-      // really is.
+      // Between `realpath` and `open`, a link may have replaced a folder in the path. On Linux, /proc shows where the
+      // open file really is.
       if (process.platform !== 'linux' || this.contains(await readlink(`/proc/self/fd/${file.fd}`))) return file;
     } catch (error) {
       await file.close();
@@ -46,7 +46,10 @@ export class Folder {
   }
 }
 
-/** Refuses names that begin with a dot (`.`, `..` and hidden files), and names with a separator or NUL. */
+/**
+ * Whether the server serves a file of this name. Names that begin with a dot (`.`, `..` and hidden files), and names
+ * with a separator or NUL, are never served.
+ */
 function isServed(name: string): boolean {
   return !name.startsWith('.') && !/[/\\\0]/.test(name);
 }

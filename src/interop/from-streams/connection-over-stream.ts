@@ -11,8 +11,8 @@ export interface StreamSocket extends TransportSocket {
 }
 
 /**
- * Opens a connection on `socket`. The connection has no timeout except `closeTimeout`, because the program decides how
- * long its stream may be idle.
+ * Opens a connection on `socket`. The program decides how long its stream is allowed to be idle, so the connection has
+ * no timeout except `closeTimeout`.
  *
  * @param halfOpen - whether the sending side stays open after the peer has ended its stream (C7)
  */
@@ -33,7 +33,9 @@ export function connectionOver<In, Out>(
   return new SocketConnection(socket, settings, owner).open();
 }
 
-/** Returns the reason with which the program destroyed the connection. If there is none, returns `error`. */
+/**
+ * Returns the reason with which the program destroyed the connection. If the program gave no reason, returns `error`.
+ */
 export function destroyReason(error: SocketError): unknown {
   return error.code === 'ERR_CLOSED' ? (error.cause ?? error) : error;
 }

@@ -6,15 +6,16 @@ import { describeValue } from '../../errors/describe-value.js';
 import { NodeStreamTransportSocket } from './node-stream-transport-socket.js';
 import { connectionOver } from './connection-over-stream.js';
 
-/** A stream from another library need not be an instance of Node's class, but it must have these methods. */
+/** A stream that another library has made need not be an instance of Node's `Duplex`, but must have these methods. */
 const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end', 'destroy'] as const;
 
 /**
  * Makes a Channel from a Node stream of bytes, such as a connected `net.Socket`, the standard streams of a child
- * process, a compressor, or an HTTP/2 stream. The Channel reads at once, starting with the bytes that the stream has
- * buffered. From then on, nothing else may read or write the stream.
+ * process, a compressor, or an HTTP/2 stream. The Channel immediately starts to read, beginning with the bytes that the
+ * stream has buffered. After the call of `fromNodeStream`, no code but the Channel may read or write the stream.
  *
- * The result is a full {@link Channel}, with `framed` and `body`. Apart from buffers and errors, it is equivalent to:
+ * The result is a full {@link Channel}, with `framed` and `body`. Apart from buffers and errors, the Channel is
+ * equivalent to:
  *
  * ```ts
  * const channelOver = (stream: Duplex) => ({
@@ -35,7 +36,8 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
  * The Channel completes after the stream's `'end'`. When the stream emits `'error'`, the Channel fails with a
  * `SocketError`: `cause` is the stream's error, and `code` is the code of that error, or `EIO` if that error has no
  * system code. If the stream is destroyed without `'end'` and without an error, the Channel fails with `ECONNABORTED`.
- * The Channel also fails if the stream was already destroyed before the call, with an error or without `'end'`.
+ * The Channel also fails if, before the call of `fromNodeStream`, the stream was destroyed with an error, or was
+ * destroyed without having emitted `'end'`.
  *
  * If the stream has no readable side, or if that side has already ended, the Channel's receiving side has ended from
  * the start. If the stream has no writable side, or if that side has already ended, the Channel's sending side has
@@ -48,10 +50,11 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
  * streams
  * @returns the Channel
  * @throws `ERR_OPTION_INVALID` if the argument is not a duplex stream, is in object mode, or has an encoding
- * @backpressure while the Channel is held or has no subscriber, it buffers at most 65,536 bytes and one chunk, and then
- * pauses the stream. While a write of the stream is pending, sent values are buffered, up to `maxBuffered`
- * @teardown unsubscribing ends nothing. `error(reason)` destroys the stream with the reason. A TCP socket is reset, so
- * that the peer notices that the stream is incomplete. When the stream has ended, the Channel's listeners are removed
+ * @backpressure a Channel that is held or has no subscriber buffers at most 65,536 bytes and one chunk, and then pauses
+ * the stream. While a write of the stream is pending, sent values are buffered, up to `maxBuffered`
+ * @teardown unsubscribing from the Channel ends neither the Channel nor the stream. `error(reason)` destroys the stream
+ * with the reason. If the stream is a TCP socket, `error(reason)` also resets the socket, so that the peer notices that
+ * the data is incomplete. When the stream has ended, the Channel's listeners are removed
  * @example
  * ```ts
  * const child = spawn('sort');
@@ -65,9 +68,10 @@ const methods = ['on', 'once', 'off', 'read', 'pause', 'resume', 'write', 'end',
 export function fromNodeStream(stream: Duplex): Channel<Buffer, Uint8Array | string> {
   const fault = faultOf(stream);
   if (fault !== undefined) throw new SocketError('ERR_OPTION_INVALID', `fromNodeStream: ${fault}`);
-  // A stream from another library may lack this property.
+  // A stream that another library has made does not always have the property `allowHalfOpen`.
   const halfOpen = (stream.allowHalfOpen as boolean | undefined) ?? true;
-  // With `false`, Node would end the stream in the turn of 'end', and an answer to the last message would be lost.
+  // With `allowHalfOpen: false`, Node would end the writable side in the turn in which the stream emits 'end', and an
+  // answer to the last message would be lost.
   stream.allowHalfOpen = true;
   const connection = connectionOver(new NodeStreamTransportSocket(stream), bytes, halfOpen);
   if (!stream.writable) connection.complete();

@@ -6,8 +6,8 @@ import { ValueCodec } from './value-codec.js';
 import { WebStreamsTransportSocket } from './web-streams-transport-socket.js';
 
 /**
- * Describes a pair of web streams, which {@link toWebStreams} returns and {@link fromWebStreams} accepts. Every
- * transform stream, such as `CompressionStream`, is such a pair.
+ * Describes the pair of web streams that {@link toWebStreams} returns and {@link fromWebStreams} accepts. Every
+ * transform stream, such as `CompressionStream`, is a pair of web streams.
  *
  * @typeParam In - the type of the values to read
  * @typeParam Out - the type of the values to write
@@ -26,8 +26,8 @@ export interface WebStreams<In, Out> {
 
 /**
  * Makes a Channel from a readable and a writable web stream: a transform stream such as `CompressionStream`, or the
- * streams of a WebSocket or a worker. The values can be anything but `undefined`. Both streams are locked until the
- * Channel ends.
+ * streams of a WebSocket or a worker. The values of the streams can be anything but `undefined`. Both streams are
+ * locked until the Channel ends.
  *
  * Apart from buffers and errors, the Channel is equivalent to:
  *
@@ -50,8 +50,8 @@ export interface WebStreams<In, Out> {
  * });
  * ```
  *
- * In limits and counters, such as `bufferedBytes`, a string counts as its size in UTF-8, a buffer of any kind as its
- * `byteLength`, and any other value as 1,024 bytes. Every value counts as at least 1 byte.
+ * In limits and counters, such as `bufferedBytes`, a string counts as its size in UTF-8, a buffer of any kind counts as
+ * its `byteLength`, and any other value counts as 1,024 bytes. Every value counts as at least 1 byte.
  *
  * The Channel completes when the readable stream closes. When either stream errors, the Channel first emits all values
  * that it has read, and then fails with a `SocketError`: `cause` is the stream's error, and `code` is the code of that
@@ -63,13 +63,14 @@ export interface WebStreams<In, Out> {
  *
  * @typeParam In - the type of the values that the readable stream emits
  * @typeParam Out - the type of the values that the writable stream accepts
- * @param streams - the two streams. Neither may be locked
+ * @param streams - the two streams, which must not be locked
  * @returns the Channel
  * @throws `ERR_OPTION_INVALID` if one of the two streams is locked, or is not a web stream of the right kind
- * @backpressure while the Channel is held or has no subscriber, it stops reading once 65,536 bytes are buffered. While
- * the writable stream is not ready, or a write is pending, sent values are buffered, up to `maxBuffered`
- * @teardown unsubscribing ends nothing. `complete()` closes the writable stream. `error(reason)` aborts the writable
- * stream and cancels the readable stream with the reason. When the Channel has ended, it unlocks both streams
+ * @backpressure a Channel that is held or has no subscriber stops reading when it has buffered 65,536 bytes. While the
+ * writable stream is not ready, or a write is pending, sent values are buffered, up to `maxBuffered`
+ * @teardown unsubscribing from the Channel ends neither the Channel nor the streams. `complete()` closes the writable
+ * stream. `error(reason)` aborts the writable stream with the reason, and cancels the readable stream with the reason.
+ * A Channel that has ended unlocks both streams
  * @example
  * ```ts
  * const gzip = fromWebStreams<Uint8Array, Uint8Array>(new CompressionStream('gzip'));

@@ -8,8 +8,8 @@ import type { SocketEvents } from '../../transport/transport.js';
 import { destroyReason, type StreamSocket } from './connection-over-stream.js';
 
 /**
- * Pieces up to this size, in bytes, are copied. Otherwise a stream that keeps a small piece would keep the whole block
- * of memory around it.
+ * Pieces of at most this many bytes are copied before they are written. Without a copy, a stream that keeps a small
+ * piece would keep the whole block of memory that contains the piece.
  */
 const maxCopied = 4_096;
 
@@ -26,10 +26,10 @@ export class NodeStreamTransportSocket implements StreamSocket {
   readonly tls = undefined;
 
   private readonly stream: Duplex;
-  /** Undefined before `open`, and after `onClose`. */
+  /** Undefined before `open` is called, and after `onClose` was called. */
   private events: SocketEvents | undefined;
   private isPaused = false;
-  /** `ended`: `onEnd` was called. `reset`: only `onClose` may still be called. */
+  /** `ended`: `onEnd` was called. `reset`: `reset` was called, so only `onClose` can follow. */
   private state: 'receiving' | 'ended' | 'reset' = 'receiving';
   private resetReason: SocketError | undefined;
   private pendingWrites = 0;
@@ -80,7 +80,10 @@ export class NodeStreamTransportSocket implements StreamSocket {
     return this.writeAll([typeof data === 'string' ? Buffer.from(data, encoding) : data]);
   }
 
-  /** Never returns true, because the stream may keep the pieces. A PassThrough keeps them even after the callback. */
+  /**
+   * Always returns false. If the result were true, the caller would reuse the memory of the pieces, but the stream may
+   * still refer to the pieces. A PassThrough keeps the pieces even after it has called the callback of the write.
+   */
   writeAll(pieces: readonly Uint8Array[]): boolean {
     const { stream } = this;
     this.pendingWrites = pieces.length;
@@ -116,7 +119,8 @@ export class NodeStreamTransportSocket implements StreamSocket {
     // `finished` reports the error.
     if (error !== undefined && error !== null) return;
     if (--this.pendingWrites > 0) return;
-    // Call `onDrain` in a later turn. Otherwise, a source as fast as the stream would block the event loop.
+    // Call `onDrain` in a later turn. If `onDrain` were called in this turn, a source as fast as the stream would block
+    // the event loop.
     setImmediate(() => {
       if (this.state !== 'reset') this.events?.onDrain();
     });
@@ -129,7 +133,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
     this.stopWatching?.();
     stream.off('data', this.onData);
     stream.off('end', this.onEnd);
-    // A failed stream may emit a second 'error' before it closes. That error must not end the process.
+    // A failed stream may emit a second 'error' before it closes. The second 'error' must not end the process.
     if (stream.closed || (failure === undefined && this.state !== 'reset')) stream.off('error', ignore);
     else stream.once('close', () => stream.off('error', ignore));
     if (this.state !== 'reset') this.reportBuffered(events);
@@ -143,7 +147,7 @@ export class NodeStreamTransportSocket implements StreamSocket {
     events.onEnd();
   }
 
-  /** Reports the bytes that a paused stream has buffered, even if the stream was destroyed. */
+  /** Passes the bytes that a paused stream has buffered to `onData`, even if the stream was destroyed. */
   private reportBuffered(events: SocketEvents): void {
     for (let rest = this.readMore(); rest !== null; rest = this.readMore()) events.onData(rest);
   }
@@ -154,17 +158,18 @@ export class NodeStreamTransportSocket implements StreamSocket {
 }
 
 /**
- * Resets a TCP socket. `destroy` would send a FIN, and the peer would take an incomplete stream for a complete one (C8,
- * C20).
+ * Resets a TCP socket. `stream.destroy` would send a FIN, and the peer would take the incomplete data for complete data
+ * (C8, C20).
  */
 function resetTcp(stream: Duplex & { resetAndDestroy?: () => unknown }): void {
-  // libuv cannot reset a socket that is sending its FIN. After both FINs there is nothing to reset.
+  // libuv cannot reset a socket that is sending its FIN. After both sides have sent their FIN, there is no connection
+  // to reset.
   const isEnding = stream.writableEnded && (!stream.writableFinished || stream.readableEnded);
   if (stream.destroyed || isEnding) return;
   try {
     stream.resetAndDestroy?.();
   } catch {
-    // Only TCP sockets can be reset.
+    // The stream is not a TCP socket, so the stream cannot be reset.
   }
 }
 

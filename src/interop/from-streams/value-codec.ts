@@ -5,7 +5,7 @@ import { Fifo } from '../../collections/fifo.js';
 
 const defaultWeight = 1_024;
 
-/** The bytes that stand for values. All values share this memory. */
+/** The placeholder bytes, which stand for values. All values share this memory. */
 const placeholder = Buffer.alloc(16_384);
 
 export interface WeightedValue<T> {
@@ -19,7 +19,7 @@ export interface WeightedValue<T> {
  * for values as they do for bytes.
  */
 export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder<Out> {
-  /** The values that have been sent but not yet written to the stream. */
+  /** The values that were sent on the Channel but have not been written to the stream. */
   readonly outgoing: Fifo<WeightedValue<Out>> = new Fifo();
   private readonly incoming = new Fifo<WeightedValue<In>>();
 
@@ -31,7 +31,7 @@ export class ValueCodec<In, Out> implements Codec<In, Out>, Decoder<In>, Encoder
     return this;
   }
 
-  /** Passes the placeholder bytes of a received value to `push`. Returns the number of these bytes. */
+  /** Passes the placeholder bytes of a received value to `push`. Returns the number of placeholder bytes. */
   receive(value: In, push: (chunk: Buffer) => void): number {
     const weight = weightOf(value);
     this.incoming.push({ value, weight });

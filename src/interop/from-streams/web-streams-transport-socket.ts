@@ -9,7 +9,7 @@ import type { ValueCodec } from './value-codec.js';
 
 const webStreams: Address = { transport: 'memory', name: 'web-streams' };
 
-/** After this many bytes, reading waits for the next turn of the event loop. */
+/** When the socket has read this many bytes, it waits for the next turn of the event loop before it reads more. */
 const maxReadAtOnce = 65_536;
 
 function ignore(): void {
@@ -62,7 +62,10 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
     this.read();
   }
 
-  /** Calls `closed` when the writable stream has closed, even if it closed before this call. */
+  /**
+   * Calls `closed` when the writable stream has closed, even if the stream closed before `whenWritableClosed` was
+   * called.
+   */
   whenWritableClosed(closed: () => void): void {
     this.writer.closed.then(
       () => {
@@ -100,7 +103,7 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
   }
 
   end(): void {
-    // `writer.closed` reports the outcome.
+    // `writer.closed` reports whether the stream has closed without an error.
     if (this.writableState === 'open') this.writer.close().catch(ignore);
   }
 
@@ -164,7 +167,8 @@ export class WebStreamsTransportSocket<In, Out> implements StreamSocket {
     this.writeValues().then(
       () => {
         this.pendingBytes = 0;
-        // Call `onDrain` in a later turn. Otherwise, a source as fast as the stream would block the event loop.
+        // Call `onDrain` in a later turn. If `onDrain` were called in this turn, a source as fast as the stream would
+        // block the event loop.
         setImmediate(() => {
           if (!this.isReset) this.events?.onDrain();
         });

@@ -4,7 +4,10 @@ import { Session } from '../../client/session.js';
 import { SocketConnection } from '../../connection/socket-connection.js';
 import { SocketError } from '../../errors/socket-error.js';
 
-/** The clients that have an open stream. If one client had two streams, each of them would miss bytes. */
+/**
+ * The clients that have an open stream. If one client had two streams, each stream would miss the bytes that the other
+ * stream has read.
+ */
 const clientsWithStream = new WeakSet<Session<any, any>>();
 
 interface DialListener {
@@ -29,7 +32,7 @@ export class ClientDial {
     this.#client = client;
   }
 
-  /** `listener` may be called before `start` returns. */
+  /** `start` may call a method of `listener` before `start` returns. */
   start(listener: DialListener): void {
     const states = new Observable<ConnectionState<any, any>>((subscriber) => this.#client.watch(subscriber));
     let isConnected = false;
@@ -40,7 +43,7 @@ export class ClientDial {
       states.subscribe({
         next: (state) => {
           if (isConnected) {
-            // The stream ends with its connection, so the client must not dial again.
+            // The stream ends when its connection ends, so the client must not dial again.
             if (state.status === 'disconnected') this.#subscription.unsubscribe();
           } else if (state.status === 'connected' && state.connection instanceof SocketConnection) {
             isConnected = true;

@@ -16,7 +16,7 @@ export function tcpAddress(address: Address | undefined): SocketAddress | undefi
   return { host, port, family: host.includes(':') ? 'IPv6' : 'IPv4' };
 }
 
-/** The members that only a `tls.TLSSocket` has. */
+/** Returns the members that a `tls.TLSSocket` has and a plain `net.Socket` does not have. */
 export function tlsMembers(tls: TlsInfo): object {
   return {
     encrypted: true,

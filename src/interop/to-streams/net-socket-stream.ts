@@ -41,7 +41,10 @@ type ConnectionEnd = 'close' | 'none' | 'abort' | 'reset';
 
 const maxTimeout = 2 ** 31 - 1;
 
-/** The members are `#private`, because drivers add members of any name to a socket. */
+/**
+ * Drivers add members of any name to a socket. The members of this class are `#private`, so that no driver replaces a
+ * member.
+ */
 export class NetSocketStream extends Duplex implements SocketStream {
   connecting = false;
   timeout: number | undefined;
@@ -52,15 +55,15 @@ export class NetSocketStream extends Duplex implements SocketStream {
   #hasReceivedEnd = false;
   /** Whether a shutdown has to wait for this stream (S7). */
   #isTask = false;
-  /** Whether `'connect'` was emitted, or will be. */
+  /** Whether `'connect'` was emitted, or will be emitted. */
   #emitsConnect = false;
   #writtenBytes = 0;
   #idleTimer: IdleTimer | undefined;
   /** Whether the writes of this turn are being collected into one write (C3). */
   #isCollecting = false;
-  /** The number of the synchronous run that contains the last write. */
+  /** Identifies the synchronous run in which `write` or `end` was last called (see `currentRun`). */
   #lastWriteRun = 0;
-  /** Set when the stream is destroyed. */
+  /** What the destruction of the stream does to the connection. The final value is set when the stream is destroyed. */
   #connectionEnd: ConnectionEnd = 'close';
   readonly #collectedWrites: Flushable = {
     flush: () => {
@@ -72,7 +75,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
 
   /**
    * @param channel - the channel to read and write. If the channel belongs to a client, the client dials
-   * @param info - the connection of the channel, if it is known
+   * @param info - the connection of the channel, if the connection is known
    * @param isRaw - whether the stream carries a client's bytes, without the codec
    */
   constructor(channel: Channel<any, any>, info?: ConnectionInfo, isRaw = false) {
@@ -90,7 +93,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
         try {
           this.#attach(isRaw ? connection.bytes : channel[ofConnection](connection), connection);
         } catch (error) {
-          // The codec has thrown.
+          // A codec has thrown this error.
           this.destroy(error as Error);
           return;
         }
@@ -100,7 +103,8 @@ export class NetSocketStream extends Duplex implements SocketStream {
         this.destroy(error as Error);
       },
     });
-    // If the client was already connected, 'connect' is not emitted, because no listener can have been added yet.
+    // If the client was already connected, 'connect' is not emitted, because nobody can have added a listener to the
+    // stream before the constructor returns.
     if (this.connecting) this.#emitsConnect = true;
   }
 
@@ -181,7 +185,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
       count: () => this.bytesRead + (this.#host?.outbound.written ?? 0),
       isListening: () => true,
     };
-    // Like the timer of a `net.Socket`, this timer does not keep the process running.
+    // The idle timer does not keep the process running, and neither does the timer of a `net.Socket`.
     this.#idleTimer = new IdleTimer(Math.min(timeout, maxTimeout), () => this.emit('timeout'), activity, false);
     this.#idleTimer.start();
     return this;
@@ -237,7 +241,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
 
   override destroy(error?: Error | null, callback?: (error?: Error | null) => void): this {
     if (!this.destroyed) this.#sendRest(error ?? undefined);
-    // Node sometimes passes a callback that its types lack.
+    // Node sometimes passes a callback, although Node's types of `destroy` do not declare this parameter.
     const destroy: (error?: Error, callback?: (error?: Error | null) => void) => this = super.destroy.bind(this);
     return destroy(error ?? undefined, callback);
   }
@@ -265,7 +269,7 @@ export class NetSocketStream extends Duplex implements SocketStream {
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.connecting = false;
-    // A write that calls back later must not start the timer again.
+    // When a pending write calls its callback later, the callback must not start the idle timer again.
     this.#idleTimer?.stop();
     this.#idleTimer = undefined;
     this.#subscriptions.unsubscribe();
@@ -277,8 +281,8 @@ export class NetSocketStream extends Duplex implements SocketStream {
     if (isAborted) channelHost?.destroy(error ?? undefined);
     else void channelHost?.close();
     this.#dial?.release();
-    // Without a listener, 'error' would end the process, and a peer must not be able to end the process (S19). The
-    // server already reports this error.
+    // If the stream has no listener for 'error', emitting 'error' would end the process, and a peer must not be able to
+    // end the process (S19). An error for which `isReported` returns true is already reported by the server.
     callback(isReported(error) && this.listenerCount('error') === 0 ? null : error);
     if (state.kind === 'unattached') failPendingWrite(state, error);
     const close = (): void => {
@@ -324,22 +328,23 @@ export class NetSocketStream extends Duplex implements SocketStream {
         complete: () => {
           this.#hasReceivedEnd = true;
           this.push(null);
-          // Like a `net.Socket`, the stream emits 'end' without a read if there are no unread bytes.
+          // If there are no unread bytes, the stream emits 'end' although the program does not read, as a `net.Socket`
+          // does.
           this.read(0);
         },
       }),
     );
-    // `closed` never fails.
+    // The Observable `closed` never emits an error.
     // eslint-disable-next-line rxjs-x/no-ignored-error
     this.#subscriptions.add(channelHost.carrier?.closed.subscribe(({ error }) => this.#disconnected(error)));
     for (const setting of before.settings) this.#applySetting(setting);
-    // If the channel had already failed, it has destroyed the stream during `subscribe`.
+    // If the channel had already failed, the call of `subscribe` above has destroyed the stream.
     if (this.destroyed) failPendingWrite(before, this.errored);
     else for (const work of before.work) work(attached);
     this.read(0);
   }
 
-  /** After a clean close, the stream is destroyed only when the program has read all bytes. */
+  /** After a clean close of the connection, the stream is destroyed only when the program has read all bytes. */
   #disconnected(error: Error | undefined): void {
     if (error === undefined) {
       if (this.readableEnded) this.destroy();
@@ -415,7 +420,10 @@ export class NetSocketStream extends Duplex implements SocketStream {
     this.#host?.lane.finish();
   }
 
-  /** Called before the stream is destroyed. If the connection closes gracefully, everything written is sent. */
+  /**
+   * Call before the stream is destroyed. If the connection is then closed gracefully, this method sends everything
+   * written.
+   */
   #sendRest(error: Error | undefined): void {
     const state = this.#state;
     if (state.kind === 'unattached' || this.#connectionEnd === 'reset') return;

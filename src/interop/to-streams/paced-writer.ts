@@ -3,12 +3,12 @@ import { host, offer } from '../../channel/internal-access.js';
 import { closedError, type SendLane } from '../../io/send-lane.js';
 import type { WatermarkWatcher } from '../../io/write-watermark.js';
 
-/** Called when the kernel has all bytes of a write, or with an error if the write fails. */
+/** Called without an error when the kernel has all bytes of a write, or with an error when the write has failed. */
 export type WriteCallback = (error?: Error | null) => void;
 
 /**
  * Sends the writes of a Node stream on a channel, one write at a time. While the channel is not writable, the pieces of
- * a write wait. When the kernel has all pieces, the write calls back (I3).
+ * a write wait. When the kernel has all pieces of a write, the callback of the write is called (I3).
  */
 export class PacedWriter implements WatermarkWatcher {
   private readonly channel: Channel<any, any>;
@@ -16,7 +16,10 @@ export class PacedWriter implements WatermarkWatcher {
   private pieces: readonly Uint8Array[] = [];
   private next = 0;
   private callback: WriteCallback | undefined;
-  /** The number of the current write. It identifies the write, because Node passes the same callback for all writes. */
+  /**
+   * Identifies the current write. The callback of a write cannot identify the write, because Node passes the same
+   * callback for all writes.
+   */
   private writeCount = 0;
   private isWatching = false;
 
@@ -33,7 +36,7 @@ export class PacedWriter implements WatermarkWatcher {
     this.proceed();
   }
 
-  /** Sends the rest of the pending write and `more` at once, even if the channel is not writable. */
+  /** Immediately sends the unsent pieces of the pending write, and then `more`, even if the channel is not writable. */
   sendRest(more: readonly Uint8Array[]): void {
     const rest = [...this.pieces.slice(this.next), ...more];
     this.next = this.pieces.length;
@@ -96,8 +99,8 @@ export class PacedWriter implements WatermarkWatcher {
   }
 
   /**
-   * Fails the pending write in a later turn, so that the program first receives what the peer has sent, such as a
-   * refusal.
+   * Fails the pending write in a later turn, so that the program first receives what the peer has sent, such as an
+   * error message.
    */
   private fail(error: Error): void {
     const { writeCount } = this;

@@ -1,13 +1,13 @@
 import type { Duplex } from 'node:stream';
 
 /**
- * Stands in for a `net.Socket`: its members and events mean the same as those of a `net.Socket`. {@link toNodeStream}
- * returns such a stream.
+ * Replaces a `net.Socket`: each member and event of a SocketStream means the same as in a `net.Socket`. {@link
+ * toNodeStream} returns a SocketStream.
  *
  * The members of a TLS socket (`encrypted`, `authorized`, `alpnProtocol` and so on) exist only if the connection uses
- * TLS. Addresses, ports and families are undefined until the stream is connected, and always undefined if the
- * connection does not use TCP. Besides the events of a Duplex, the stream emits `'connect'`, `'ready'` and `'timeout'`.
- * With TLS, the stream emits `'secureConnect'` as well.
+ * TLS. Addresses, ports and families are undefined until the stream is connected, and stay undefined if the connection
+ * does not use TCP. Besides the events of a Duplex, the stream emits `'connect'`, `'ready'` and `'timeout'`. With TLS,
+ * the stream emits `'secureConnect'` as well.
  * @example
  * ```ts
  * const stream: SocketStream = toNodeStream(connection);
@@ -16,17 +16,17 @@ import type { Duplex } from 'node:stream';
  * @see https://nodejs.org/api/net.html#class-netsocket, rules I1 to I3
  */
 export interface SocketStream extends Duplex {
-  /** Whether the client is still connecting. */
+  /** Whether the client of the stream is still connecting. */
   readonly connecting: boolean;
   /** Whether the connection is not open yet, or the stream was destroyed. */
   readonly pending: boolean;
-  /** Which sides are open. */
+  /** Which sides of the stream are open. */
   readonly readyState: 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed';
-  /** The number of bytes received, including unread bytes. */
+  /** The number of bytes received, including the bytes that the program has not read. */
   readonly bytesRead: number;
-  /** The number of bytes written, including unsent bytes. */
+  /** The number of bytes that the program has written, including bytes that have not been sent. */
   readonly bytesWritten: number;
-  /** The number of bytes written but not sent, like `writableLength`. */
+  /** The number of bytes that were written but have not been sent. Equal to `writableLength`. */
   readonly bufferSize: number;
   /** The peer's IP address. */
   readonly remoteAddress: string | undefined;
@@ -43,7 +43,8 @@ export interface SocketStream extends Duplex {
   /** The time that was last passed to `setTimeout`, in ms. */
   readonly timeout: number | undefined;
   /**
-   * True if the connection uses TLS. Otherwise this member and the next four, up to `servername`, are absent.
+   * True if the connection uses TLS. Without TLS, `encrypted`, `authorized`, `authorizationError`, `alpnProtocol` and
+   * `servername` are absent.
    */
   readonly encrypted?: true;
   /** Whether the peer's certificate was verified. */
@@ -57,14 +58,14 @@ export interface SocketStream extends Duplex {
   /**
    * Returns the local address.
    *
-   * @returns the address. Until the stream is connected, and if the connection does not use TCP: an empty object
+   * @returns the address; an empty object if the stream is not connected yet, or if the connection does not use TCP
    */
   address(): { address: string; family: string; port: number } | Record<string, never>;
   /**
-   * Emits `'connect'` in a later turn, even if the connection is already open. This method dials nothing. It exists for
-   * drivers that call it.
+   * Emits `'connect'` in a later turn, even if the connection is already open. The method `connect` dials nothing. The
+   * method exists because some drivers call `connect` on every socket.
    *
-   * @param args - ignored, except for a listener for `'connect'`
+   * @param args - ignored, except for a function as the last argument, which becomes a listener for `'connect'`
    * @returns the stream
    */
   connect(...args: readonly unknown[]): this;
@@ -78,8 +79,8 @@ export interface SocketStream extends Duplex {
    */
   setTimeout(timeout: number, listener?: () => void): this;
   /**
-   * Switches TCP_NODELAY on or off as soon as the stream is connected. In either case, all writes of one turn go out as
-   * one write.
+   * Switches TCP_NODELAY on or off as soon as the stream is connected. Whether TCP_NODELAY is on or off, all writes of
+   * one turn go out as one write.
    *
    * @param on - default true
    * @returns the stream
@@ -94,14 +95,14 @@ export interface SocketStream extends Duplex {
    */
   setKeepAlive(on?: boolean, delay?: number): this;
   /**
-   * Makes the open socket keep the process running. This is the default.
+   * Makes the open socket keep the process running, which is the default.
    *
    * @returns the stream
    */
   ref(): this;
   /**
-   * Lets the process end while the socket is open. A client that is still connecting keeps the process running, and so
-   * does a timer such as `idleTimeout`.
+   * Lets the process end while the socket is open. The process still keeps running while a client is connecting, or
+   * while a timer such as that of `idleTimeout` runs.
    *
    * @returns the stream
    */
@@ -109,7 +110,7 @@ export interface SocketStream extends Duplex {
   /** Ends the writable side, and destroys the stream when everything has been written. */
   destroySoon(): void;
   /**
-   * Destroys the stream, and resets the connection if the transport supports that (C20).
+   * Destroys the stream, and resets the connection if the transport can reset a connection (C20).
    *
    * @returns the stream
    */

@@ -1,4 +1,7 @@
-/** The number of the last synchronous run of code. A run ends at the next tick or microtask, whichever comes first. */
+/**
+ * Identifies the last synchronous run of code. A run ends before the next `nextTick` callback or microtask, whichever
+ * comes first.
+ */
 let run = 0;
 let isRunning = false;
 

@@ -9,23 +9,24 @@ import { NetSocketStream } from './net-socket-stream.js';
  * Makes a Node stream from a connection, a client or a channel. Pass the stream to servers and drivers that accept a
  * `net.Socket`: `node:http`, `ws`, `pg`, `ioredis` and so on.
  *
- * If the source is a client, the stream makes it dial. Writes are queued until the stream emits `'connect'`. The stream
- * lasts for one connection. With `reconnect`, the client dials until it is connected, but does not dial again when
- * the stream's connection has ended. A pool needs a client for each stream.
+ * If the source is a client, the stream makes the client dial. Writes are queued until the stream emits `'connect'`.
+ * The stream lasts for one connection of the client. With `reconnect`, the client dials until it is connected, but does
+ * not dial again when the stream's connection has ended. A connection pool needs one client for each stream.
  *
- * - After the peer's FIN, the stream emits `'end'`. You can still write until you call `end()`. But if you set the
- *   option `halfOpen` or `stream.allowHalfOpen` to false, the stream itself calls `end()` after the peer's FIN. For an
- *   `http.Agent`, set `halfOpen: false`: the agent drops an idle connection only when the connection closes.
+ * - After the peer's FIN, the stream emits `'end'`. After `'end'`, you can still write to the stream until you call
+ *   `end()`. But if you set the option `halfOpen` or `stream.allowHalfOpen` to false, the stream itself calls `end()`
+ *   after the peer's FIN. An `http.Agent` keeps an idle connection until both sides of the connection have ended. For
+ *   an agent, set `halfOpen: false`, so that the peer's FIN ends both sides.
  * - If the connection fails, the stream emits `'error'` with the connection's `SocketError`, after all received data.
- *   If a server reports the error in `incidents`, the stream needs no `'error'` listener.
- * - `end()` sends the FIN after everything written. All writes of one turn go out as one write. A write calls back when
- *   the kernel has its bytes. Do not change the bytes before the callback.
+ *   If a server reports this error in `incidents`, the stream needs no `'error'` listener.
+ * - `end()` sends the FIN after everything written. All writes of one turn go out as one write. The callback of a write
+ *   is called when the kernel has the bytes of that write. Do not change the bytes before the callback.
  * - `destroy()` sends everything written, and closes the connection gracefully (C11).
  * - `destroy(error)` resets the connection. But if the synchronous code that calls `destroy(error)` has just written
  *   data, everything written is sent, and the connection closes gracefully.
  * - `resetAndDestroy()` always resets the connection.
- * - When the server shuts down, the stream emits `'end'`. The shutdown waits until the stream has ended or was
- *   destroyed (S7).
+ * - When the server of the connection shuts down, the stream emits `'end'`. The shutdown waits until the program has
+ *   ended or destroyed the stream (S7).
  * - While the stream's read buffer is full, the channel is held. While the channel is not writable, writes are queued.
  *
  * @param source - the source to read and write. For a connection or a client, the stream carries bytes and ignores the

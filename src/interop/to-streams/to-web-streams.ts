@@ -11,8 +11,8 @@ import type { WebStreams } from '../from-streams/from-web-streams.js';
 
 /**
  * Makes a readable and a writable web stream from a Channel, for `pipeThrough`, `pipeTo`, the body of a `Response`, and
- * other users of web streams. If the Channel belongs to a client, the client dials at once. The Channel is held until
- * `readable` is read.
+ * other users of web streams. If the Channel belongs to a client, the client dials immediately. The Channel is held
+ * until `readable` is read.
  *
  * Apart from failures, `toWebStreams` is equivalent to:
  *
@@ -38,28 +38,32 @@ import type { WebStreams } from '../from-streams/from-web-streams.js';
  * }
  * ```
  *
- * The streams end with the Channel. The Channel of a client without `reconnect` ends with its connection.
+ * Both streams end when the Channel ends. The Channel of a client without `reconnect` ends when the client's connection
+ * ends.
  *
- * - `readable` closes when the peer has ended the stream. If the connection fails, `readable` errors with the
- *   `SocketError`, but first delivers all received values. If the Channel has no codec, a reader may keep its chunks.
- * - After `readable.cancel()`, you can still send. Data from the peer is dropped. Once `writable` has closed, the
- *   connection closes gracefully (C11).
+ * - `readable` closes when the peer has sent its FIN. If the connection fails, `readable` first delivers all received
+ *   values, and then errors with the connection's `SocketError`. If the Channel has no codec, you may keep the chunks
+ *   that you read from `readable`.
+ * - After `readable.cancel()`, you can still send, and data from the peer is dropped. When `readable` has been
+ *   cancelled and `writable` has closed, the connection closes gracefully (C11).
  * - `writer.write(value)` resolves when the Channel can accept more (C5), or if `overflow: 'drop'` drops the value. If
- *   a value cannot be encoded, the stream errors, and the connection fails, as with `next` (D5).
- * - `writer.close()` ends the sending side, and resolves when everything has been flushed (C6). Reading continues.
- * - `writer.abort(reason)` destroys the connection, as `channel.error(reason)` does. `readable` then errors.
- * - When the connection fails, `writable` errors at once with the connection's error.
+ *   a value cannot be encoded, `writable` errors, and the connection fails, as with `next` (D5).
+ * - `writer.close()` ends the sending side, and resolves when everything has been flushed (C6). After `writer.close()`,
+ *   you can still read from `readable`.
+ * - `writer.abort(reason)` destroys the connection, as `channel.error(reason)` does, so `readable` errors.
+ * - When the connection fails, `writable` immediately errors with the connection's error.
  *
- * Handle the promises that `write` returns. Otherwise an error becomes an unhandled rejection, as with all web streams.
+ * Handle the promises that `write` returns, because an error that you do not handle becomes an unhandled rejection, as
+ * with all web streams.
  *
  * @typeParam In - the type of received values
  * @typeParam Out - the type of sent values
- * @param channel - the Channel of a connection or a client, or a view of one
+ * @param channel - the Channel of a connection or a client, or a view of a connection
  * @returns the two streams
  * @throws `ERR_OPTION_INVALID` if the argument is not a Channel
  * @backpressure the Channel is held unless a read is pending, so `readable` buffers nothing. While a write is pending,
- * `writable` buffers further values, and its `desiredSize` counts them
- * @teardown the subscription ends when both streams have been closed, cancelled or errored
+ * `writable` buffers further values, and the `desiredSize` of `writable` counts the buffered values
+ * @teardown the subscription to the Channel ends when both streams have been closed, cancelled or errored
  * @example
  * ```ts
  * const { readable, writable } = toWebStreams(connection.bytes);
@@ -98,7 +102,8 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
 
   start(controller: ReadableStreamDefaultController<In>): void {
     this.controller = controller;
-    // If the Channel has already ended, it calls `complete` or `error` within `subscribe`.
+    // A Channel that has already ended calls `complete` or `error` during `subscribe`, so `controller` has to be set
+    // first.
     this.subscription = this.channel.subscribe(this);
   }
 
@@ -115,8 +120,8 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
   }
 
   /**
-   * Call when the sending side has ended without an error, and everything has been flushed. An earlier close could lose
-   * values, because `closeTimeout` cuts off a slow close.
+   * Call when the sending side has ended without an error, and everything has been flushed. If the connection were
+   * closed earlier, values could be lost, because `closeTimeout` cuts off a slow close.
    */
   flushed(): void {
     this.isFlushed = true;
@@ -125,7 +130,8 @@ class ChannelSource<In> implements UnderlyingSource<In>, Observer<In> {
 
   next(value: In): void {
     if (this.state !== 'open') return;
-    // A reader may read again within `enqueue`, and that read releases the hold. So acquire the hold first.
+    // During the call of `enqueue`, a reader may read again, and that read releases the hold. So acquire the hold
+    // before `enqueue`.
     this.hold.acquire();
     this.controller?.enqueue(value);
   }
@@ -158,7 +164,10 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
   private readonly channel: Channel<any, Out>;
   private readonly host: ChannelHost;
   private readonly source: ChannelSource<any>;
-  /** The lane of the client's current run. A client that starts again has a new lane (K8). */
+  /**
+   * The lane (the sending side) of the Channel when `writable` was made. A client that starts again after its end has a
+   * new lane (K8).
+   */
   private readonly lane: SendLane;
   private isClosing = false;
 
@@ -171,18 +180,19 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
 
   start(controller: WritableStreamDefaultController): void {
     const { lane, source } = this;
-    // Node's types lack `signal`.
+    // Node's types do not declare the member `signal` of the controller.
     const { signal } = controller as WritableStreamDefaultController & { readonly signal: AbortSignal };
     // The stream calls `abort` only when the current write has settled. If the peer does not read, the write never
-    // settles, so use the event of the signal instead. Abort in a microtask: during the event itself, the stream would
-    // adopt the connection's error instead of the reason.
+    // settles, so use the event of the signal instead. Abort in a microtask: if `abort` were called during the event,
+    // `writable` would error with the connection's error instead of the reason.
     signal.addEventListener('abort', () => {
       queueMicrotask(() => this.abort(signal.reason));
     });
     lane.watermark.watch({
       changed: () => undefined,
       ended: () => {
-        // After a frame that cannot be decoded, the sending side ends without an error (D3). So use the source's error.
+        // After a frame that cannot be decoded, the sending side ends without an error (D3). In that case, the error of
+        // `source` is the failure.
         const failure = lane.error ?? (this.isClosing ? undefined : source.failure);
         if (failure !== undefined) controller.error(failure);
         else lane.whenFlushed(() => source.flushed(), ignore);
@@ -192,7 +202,8 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
 
   async write(value: Out): Promise<void> {
     const { channel, lane } = this;
-    // A disconnected client may drop sent values, but must not drop paced values (K13). So wait here.
+    // A disconnected client may drop a value that is passed to `send`, but a paced value must not be dropped (K13). So
+    // wait until the Channel is writable, and then call `send`.
     if (!lane.watermark.writable && !lane.closed) {
       await firstValueFrom(channel.writable.pipe(filter((writable) => writable)), { defaultValue: false });
     }
@@ -201,7 +212,8 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
       await channel.send(value);
     } catch (error) {
       if (lane.closed || !(error instanceof SocketError)) throw error;
-      // If `overflow: 'drop'` has dropped the value, the stream continues. Any other error fails the connection.
+      // `ERR_OVERFLOW` means that `overflow: 'drop'` has dropped the value: the stream continues. Any other error fails
+      // the connection.
       if (error.code === 'ERR_OVERFLOW') return;
       this.host.fail(error);
       throw error;

@@ -7,11 +7,14 @@ import type { Listener, ListenerEvents, TransportSocket } from '../transport.js'
 export interface Dialler {
   readonly name: Address;
   connected(socket: TransportSocket): void;
-  /** Called if the listener is closed before its queue has room for the client. */
+  /** Called if the listener is closed before the listener's queue has room for the client. */
   refused(): void;
 }
 
-/** A listener in memory. A client in its queue is already connected, as in the kernel's queue. */
+/**
+ * A listener of the memory transport. A client in the listener's queue is already connected, like a client in the
+ * kernel's listen queue.
+ */
 export class MemoryListener implements Listener {
   readonly stoppable = true;
   private readonly address: Address;

@@ -25,7 +25,8 @@ export function socketPair(
 }
 
 /**
- * One end of a connection in memory. It reports the peer's bytes, FIN and reset in the order in which they were sent.
+ * One end of a connection over the memory transport. The socket reports the peer's bytes, FIN and reset in the order in
+ * which they were sent.
  */
 export class MemorySocket implements TransportSocket {
   readonly local: Address;
@@ -112,7 +113,7 @@ export class MemorySocket implements TransportSocket {
     this.peer.readSoon();
   }
 
-  /** Copies the bytes, because the writer may reuse its memory. */
+  /** Copies the bytes, because the writer may reuse the memory of `piece`. */
   private arrive(piece: Uint8Array): void {
     for (let start = 0; start < piece.length; start += largestChunk) {
       this.incoming.push(Buffer.from(piece.subarray(start, start + largestChunk)));
@@ -132,7 +133,7 @@ export class MemorySocket implements TransportSocket {
   private read(): void {
     const { events, peer } = this;
     if (events === undefined) return;
-    // Like a Node socket, a paused socket reports the end if all bytes have been read.
+    // If all bytes have been read, even a paused socket reports the end, as Node's sockets do.
     while (!this.closed && (this.reading || this.incoming.length === 0)) {
       const chunk = this.incoming.shift();
       if (chunk === undefined) {
@@ -175,7 +176,7 @@ export class MemorySocket implements TransportSocket {
     asapScheduler.schedule(() => {
       this.events?.onClose(error);
     });
-    // An unfinished write of the peer can no longer finish. So the peer fails, even if it is paused.
+    // An unfinished write of the peer can no longer finish. So the peer fails, even if the peer is paused.
     const { peer } = this;
     if (peer.blocked) peer.closeSoon(peer.resetError());
   }

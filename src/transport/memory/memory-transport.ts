@@ -16,7 +16,7 @@ import {
   type TransportSocket,
 } from '../transport.js';
 
-/** The first port for clients, and for servers that ask for port 0. It is IANA's first dynamic port. */
+/** The first port that is given to clients, and to servers that ask for port 0: IANA's first dynamic port. */
 const firstEphemeralPort = 49_152;
 
 /**
@@ -109,5 +109,5 @@ function refuse(option: string, value: unknown): void {
 }
 
 function nothing(): void {
-  // There is no listener.
+  // The address was not bound, so there is no listener to hold or release.
 }

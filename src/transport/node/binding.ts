@@ -14,32 +14,32 @@ import type { UnixAddress } from './unix/socket-path.js';
 /** The socket file of a server, published or not. */
 export interface FileBinding {
   /**
-   * Removes the file, or stops publishing it. Call this before you close the server, because another process may
-   * replace the file of a server that no longer listens.
+   * Removes the file, or stops the attempt to publish the file. Call `close` before you close the server, because
+   * another process may replace the file of a server that no longer listens.
    *
    * @returns a promise that resolves when all work on the file has finished
    */
   close(): Promise<void>;
 }
 
-/** Receives the result of publishing a socket file: exactly one method is called, or none after `close`. */
+/** Receives the result of publishing a socket file: exactly one method is called, or no method after `close`. */
 export interface FileEvents {
   onPublished(): void;
   onError(cause: unknown): void;
 }
 
-/** An abstract unix socket has no file. */
+/** Whether a server at `address` has a socket file. An abstract unix socket has no file. */
 export function hasFile(address: Address): boolean {
   return address.transport === 'unix' && !address.path.startsWith('\0');
 }
 
 /**
  * Makes `server` listen at `address`. The server emits `'listening'` or `'error'`. If the address has a socket file,
- * clients can connect only when the file has been published. `onPublished` reports this. If the path is free, the file
- * is published before this function returns (S12), and `onPublished` is called later.
+ * clients can connect only when the file has been published. `onPublished` reports that the file has been published. If
+ * the path is free, the file is published before this function returns (S12), and `onPublished` is called later.
  *
- * @returns the socket file, if the address has one
- * @throws Node's error, if binding fails at once
+ * @returns the socket file, if the address has a socket file
+ * @throws Node's error, if binding fails during the call
  */
 export function bind(
   server: net.Server,

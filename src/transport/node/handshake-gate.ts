@@ -13,11 +13,11 @@ export interface HandshakeRules {
   readonly trusted: ((peer: Address) => boolean) | undefined;
   /** The limit for the PROXY header and the TLS handshake together, in ms; 0 means no limit. */
   readonly handshakeTimeout: number;
-  /** The maximum number of handshakes in progress at once. */
+  /** The maximum number of handshakes in progress at the same time. */
   readonly limit: number;
 }
 
-/** For each accepted socket, exactly one of these methods is called, or none if the gate is closed first. */
+/** For each accepted socket, exactly one of these methods is called, or no method if the gate is closed first. */
 export interface HandshakeGateEvents {
   /** With TLS, the server reads and writes `secure` instead of `raw`. */
   onAdmitted(raw: net.Socket, remote: Address, secure: SecureSocket | undefined): void;
@@ -26,7 +26,8 @@ export interface HandshakeGateEvents {
 }
 
 /**
- * Reads the PROXY header and performs the TLS handshake of each accepted socket, if the server's options require them.
+ * Reads the PROXY header and performs the TLS handshake of each accepted socket, if the server's options require a
+ * header or TLS.
  */
 export class HandshakeGate {
   private readonly rules: HandshakeRules;
@@ -74,8 +75,8 @@ export class HandshakeGate {
 }
 
 /**
- * An accepted socket whose PROXY header and TLS handshake are not yet complete. It reports exactly one event, or none
- * after `abort`.
+ * An accepted socket whose PROXY header and TLS handshake are not yet complete. An IncomingSocket reports exactly one
+ * event, or no event after `abort`.
  */
 class IncomingSocket {
   private readonly raw: net.Socket;
@@ -126,13 +127,13 @@ class IncomingSocket {
       header = parseProxyHeader(this.queue);
     } catch (cause) {
       const { code, message } = cause instanceof SocketError ? cause : this.headerError(String(cause));
-      // The parser's error has no address, so create an error that has one.
+      // The parser's error has no address, so create an error that has an address.
       this.refuse(new SocketError(code, message, { address: this.remote, cause }));
       return;
     }
     if (header === undefined) return;
     this.stopReadingHeader();
-    // Put back the bytes that follow the header, so that TLS, or the server, reads them first.
+    // Put back the bytes that follow the header, so that TLS, or the server, reads these bytes first.
     this.raw.pause();
     this.queue.skip(header.length);
     if (this.queue.length > 0) this.raw.unshift(this.queue.take(this.queue.length));

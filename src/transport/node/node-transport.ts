@@ -27,8 +27,8 @@ import type {
 /** Configures {@link nodeTransport}. */
 export interface NodeTransportOptions {
   /**
-   * Whether the transport may use internals of Node for which there is no public API. The transport tests each of them
-   * before use, and works without those that this version of Node lacks.
+   * Whether the transport is allowed to use internals of Node for which there is no public API. The transport tests
+   * each internal before use, and works without the internals that this version of Node lacks.
    *
    * @defaultValue `true`
    */
@@ -36,7 +36,8 @@ export interface NodeTransportOptions {
 }
 
 /**
- * Carries bytes over Node's own sockets: TCP and unix, with or without TLS. This is the default transport.
+ * Carries bytes over Node's own sockets: TCP and unix, with or without TLS. A transport made by `nodeTransport()` is
+ * the default transport.
  *
  * With `internals: false`, the transport uses only Node's public API. The consequences are:
  *

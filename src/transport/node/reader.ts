@@ -7,7 +7,10 @@ import type net from 'node:net';
 export interface SocketReader {
   /** Stops reporting. The socket may continue to read. */
   stop(): void;
-  /** Stops reporting, and releases the socket. Call this when the socket has closed, or before TLS reads from it. */
+  /**
+   * Stops reporting, and releases the socket. Call `release` when the socket has closed, or before TLS reads from the
+   * socket.
+   */
   release(): void;
 }
 
@@ -15,8 +18,8 @@ export interface ReaderOwner {
   /**
    * Called once, after all chunks, when the peer has ended its stream.
    *
-   * @param hasReceived - whether any chunk arrived before the end. Only TLS needs to know, so {@link DirectReader}
-   * always passes true
+   * @param hasReceived - whether any chunk arrived before the end. Only TLS needs this information, so {@link
+   * DirectReader}, which does not read from TLS sockets, always passes true
    */
   ended(hasReceived: boolean): void;
 }
@@ -30,8 +33,8 @@ export interface ReadListener {
 export const listener: unique symbol = Symbol('rxjs-sockets.reader');
 
 /**
- * A socket that holds its reader in a property. This lets all sockets share the same listener functions. If each reader
- * had closures of its own, they would make up most of its memory.
+ * A socket that holds its reader in a property. The property lets all sockets share the same listener functions. If
+ * each reader had closures of its own, the closures would make up most of the reader's memory.
  */
 export interface ReadSocket extends net.Socket {
   [listener]?: ReadListener;

@@ -6,7 +6,7 @@ import type net from 'node:net';
  * kernel takes the FIN within one turn.
  *
  * @param raw - the socket without TLS
- * @param socket - `raw`, or the TLS socket on top of it
+ * @param socket - `raw`, or the TLS socket on top of `raw`
  * @param patience - the maximum number of turns to wait for the FIN
  */
 export function resetSocket(raw: net.Socket, socket: net.Socket, patience = 2): void {

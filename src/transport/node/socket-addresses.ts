@@ -18,8 +18,8 @@ export function localAddressOf(socket: net.Socket, unix: Address): Address {
 export function remoteAddressOf(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
   if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
   if (bound?.transport === 'unix') return unnamed;
-  // Without an address, the peer is a unix socket, or a TCP socket that has already closed. If the server's address is
-  // not a TCP address, treat the peer as a unix socket.
+  // If the socket has no `remoteAddress`, it is a unix socket, or a TCP socket that has already closed. If the server's
+  // address is not a TCP address, treat the peer as a unix socket.
   if (socket.remoteAddress === undefined && bound?.transport !== 'tcp') return unnamed;
   return tcpAddress(socket.remoteAddress, socket.remotePort);
 }
@@ -36,7 +36,7 @@ export function withTls(address: Address): Address {
   return address.transport === 'tcp' ? { ...address, tls: true } : address;
 }
 
-/** Returns a TCP address; for a peer that has already closed, it is `0.0.0.0` with port 0. */
+/** Returns a TCP address; for a socket that has already closed, the address is `0.0.0.0` with port 0. */
 function tcpAddress(host: string | undefined, port: number | undefined): Address {
   return { transport: 'tcp', host: unmapped(host ?? '0.0.0.0'), port: port ?? 0 };
 }

@@ -1,12 +1,12 @@
 /**
- * Notices when a socket's writes have finished. It counts them, because the callback of a write may run after the next
- * write has begun.
+ * Notices when a socket's writes have finished. A WriteCompletion counts the writes, because the callback of a write
+ * may run after the next write has begun.
  */
 export class WriteCompletion {
   private readonly callback: (error?: Error | null) => void;
   private started = 0;
   private finished = 0;
-  /** The number of the last write to wait for; 0 for none. */
+  /** The position of the last write to wait for, counted from 1; 0 if no write is awaited. */
   private awaited = 0;
 
   /** @param onDrain - called when every write that began before the last call of `awaitDrain` has finished */

@@ -1,4 +1,4 @@
-// The declarations of this entry point need those of ix, which need those of the DOM.
+// The types of `rxjs-sockets/ix` need the types of ix, and the types of ix need the types of the DOM.
 import { connect } from 'rxjs-sockets';
 import { lines } from 'rxjs-sockets/codecs';
 import { pull } from 'rxjs-sockets/ix';

@@ -33,7 +33,7 @@ describe('the examples of Client show how to', () => {
     expect(console.written).toEqual(['hello']);
   });
 
-  it('send and dial later', async () => {
+  it('send before the client dials', async () => {
     const { listen, connect } = network();
     const console = recordingConsole();
     listen('memory:echo', { codec: lines() }).subscribe(({ data }) => data.subscribe(data));
@@ -58,7 +58,7 @@ describe('the examples of Client show how to', () => {
     expect(console.written[2]).toMatch(/^SocketError: connect to .*: ECONNREFUSED /);
   });
 
-  it('name a state', async () => {
+  it('declare the type of a state', async () => {
     const { client } = await pair();
     const shown = (state: ConnectionState): string =>
       state.status === 'connected' ? `connected to ${formatAddress(state.connection.remote)}` : state.status;
@@ -136,7 +136,7 @@ describe('the examples of Client show how to', () => {
 });
 
 describe('the example of memoryTransport', () => {
-  it('connects in memory', async () => {
+  it('connects without sockets', async () => {
     const transport = memoryTransport();
     const server = listen('memory:echo', { transport, codec: lines() });
     const client = connect('memory:echo', { transport, codec: lines() });

@@ -5,7 +5,7 @@ import { memoryTransport, verifyCodec } from 'rxjs-sockets/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { receive } from '../../support/codecs/decode-stream.js';
 
-/** The library's `listen`, over a memory transport of its own, so that any address is free. */
+/** The library's `listen`, over a separate memory transport, so that any address is free. */
 function within(transport: Transport): { listen: (address: AddressInput) => Server } {
   return { listen: (address) => listen(address, { transport }) };
 }

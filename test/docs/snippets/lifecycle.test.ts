@@ -26,7 +26,7 @@ import { record } from '../../support/recording/record.js';
 import { until } from '../../support/scheduling/event-loop.js';
 
 describe('the examples of reconnecting show how to', () => {
-  it('write a policy', () => {
+  it('write a policy for reconnecting', () => {
     const policy: Backoff = backoff({ max: 10_000 });
     expect(policy.stableAfter).toBe(5_000);
     const options: BackoffOptions = { initial: 500, max: 60_000, attempts: 20 };
@@ -74,7 +74,7 @@ describe('the examples of Broadcast show how to', () => {
     for (const one of heard) expect(await one.end()).toBe('complete');
   });
 
-  it('send values', async () => {
+  it('send values to all members', async () => {
     const { connection, peer } = await pair<unknown>(jsonLines());
     const prices = new Broadcast(jsonLines<Price>());
     prices.join(connection);
@@ -82,7 +82,7 @@ describe('the examples of Broadcast show how to', () => {
     expect(await firstValueFrom(peer.data)).toEqual({ of: 'tea' });
   });
 
-  it('join and leave', async () => {
+  it('join and leave a Broadcast', async () => {
     const { connection } = await pair();
     const news = new Broadcast(lines());
     const membership = news.join(connection);
@@ -111,7 +111,7 @@ describe('the model of Broadcast', () => {
   };
   type Model = ReturnType<typeof broadcastOf<string>>;
 
-  /** The lines that each of three members receives while they join, send and leave. */
+  /** The lines that each of three members receives while the members join, send and leave. */
   async function heardBy(news: Model, steps: readonly (readonly [number, string])[]): Promise<string[][]> {
     const pairs = await Promise.all([pair(), pair(), pair()]);
     const heard = pairs.map(({ peer }) => record(peer.data));

@@ -50,7 +50,7 @@ function unhandled(): unknown[] {
   return errors;
 }
 
-/** An `answer` that never settles, and the lines passed to it. */
+/** A function `answer` whose promises never settle, and the lines that were passed to `answer`. */
 function stuck(): { answer(line: string): Promise<string>; asked: string[] } {
   const asked: string[] = [];
   return { answer: (line) => new Promise(() => asked.push(line)), asked };
@@ -293,7 +293,7 @@ describe('the page about mistakes', () => {
   });
 });
 
-/** Returns how many intervals still run after the only client of a server has left. */
+/** Returns how many intervals still run after the only client of a server has disconnected. */
 async function intervalsLeft(
   mistake: (server: Server<number, number>, interval: (period: number) => Observable<number>) => void,
 ): Promise<number> {
@@ -317,7 +317,7 @@ async function intervalsLeft(
   return running;
 }
 
-/** Sends three lines to `data`, and returns which of them have been taken from it. */
+/** Calls `mistake` with a channel that has received three lines, and returns the lines taken from the channel. */
 async function takenOf(mistake: (data: Channel<string>) => void): Promise<string[]> {
   const { data, taken } = await fed();
   mistake(data);
@@ -326,7 +326,7 @@ async function takenOf(mistake: (data: Channel<string>) => void): Promise<string
   return taken;
 }
 
-/** A channel that has received three lines, and a list of the lines taken from it. */
+/** A channel that has received three lines, and a list of the lines taken from the channel. */
 async function fed(): Promise<{ data: Channel<string>; taken: string[]; fail(): void }> {
   const taken: string[] = [];
   const watched = mapCodec(

@@ -160,7 +160,7 @@ describe('the models of the paced operators', () => {
     );
   });
 
-  it('F6: mergeMapPaced emits what its model emits, and never runs more inner sources at once', async () => {
+  it('F6: mergeMapPaced emits what its model emits, and runs at most `concurrent` inner sources at once', async () => {
     async function mergeMapPaced<T, R>(
       flow: Flow<T>,
       project: (value: T, index: number) => Observable<R>,

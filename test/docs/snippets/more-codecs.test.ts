@@ -23,11 +23,11 @@ import { encodeOne } from '../../../src/testing/byte-collector.js';
 import { chunksOf, chunkSizes } from '../../support/bytes/arbitrary-chunks.js';
 import { receive as read, type Received } from '../../support/codecs/decode-stream.js';
 
-/** Bytes that are often messages. */
+/** Bytes made of `units`. Many of them contain complete messages. */
 const bytesOf = (...units: string[]): fc.Arbitrary<Buffer> =>
   fc.string({ unit: fc.constantFrom(...units), maxLength: 60 }).map((text) => Buffer.from(text));
 
-/** A codec that only reads. */
+/** A codec that only decodes. */
 const reading = <T>(decode: (queue: ByteQueue) => T | undefined): Codec<T, never> => ({
   decoder: () => ({ decode }),
   encoder: () => ({ encode: () => undefined }),

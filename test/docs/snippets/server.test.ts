@@ -55,7 +55,7 @@ describe('the examples of Server show how to', () => {
     await serving;
   });
 
-  it('serve many at once', async () => {
+  it('serve many clients at once', async () => {
     const net = network();
     const server: Server<string, string> = net.listen('memory:many', { codec: lines() });
     const serveOne = async ({ data }: Connection<string, string>): Promise<void> => {

@@ -25,7 +25,7 @@ interface Receives<T> {
   subscribe(observer: Observer<T>): unknown;
 }
 
-/** Everything that `source` emits, and how it ends. */
+/** Everything that `source` emits, and how `source` ends. */
 function receivedBy<T>(source: Receives<T>): Promise<{ values: T[]; ending: 'complete' | 'error' }> {
   const values: T[] = [];
   return new Promise((resolve) => {

@@ -72,7 +72,7 @@ const options = {
   family: undefined,
 } satisfies ListenerOptions & DialOptions;
 
-/** Handlers of a listener and of a dial that only record. */
+/** Handlers for the events of a listener and of a dial. They only record these events. */
 function recorded(): { events: ListenerEvents & DialEvents; written: unknown[]; sockets: TransportSocket[] } {
   const written: unknown[] = [];
   const sockets: TransportSocket[] = [];

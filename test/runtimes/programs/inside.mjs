@@ -40,7 +40,7 @@ const client = connect(bound, options);
 const echo = firstValueFrom(client.data);
 client.data.next('hello');
 await echo;
-// Bytes that are read directly cause no event.
+// A socket that reads directly into the library's memory has no listener for 'data'.
 const readsDirectly = (socket) => socket.bytesRead > 0 && socket.listenerCount('data') === 0;
 result.readsDirectly = { accepted: readsDirectly(accepted.at(-1)), dialled: dialled.map(readsDirectly) };
 console.log(JSON.stringify(result));

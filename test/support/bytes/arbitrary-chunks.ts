@@ -11,7 +11,7 @@ export const chunkSizes = (): fc.Arbitrary<readonly number[]> =>
     { minLength: 1, maxLength: 12 },
   );
 
-/** Cuts `bytes` into chunks of `sizes`. After the last size, it starts again with the first one. */
+/** Cuts `bytes` into chunks of the given sizes. After the last size, the first size follows again. */
 export function chunksOf(bytes: Buffer, sizes: readonly number[]): Buffer[] {
   const chunks: Buffer[] = [];
   for (let at = 0, index = 0; at < bytes.length; index++) {

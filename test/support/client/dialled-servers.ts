@@ -26,7 +26,7 @@ export async function rawAccepting(place: Place, handler: (socket: net.Socket) =
   return { address, accepted };
 }
 
-/** An address at this place where nothing listens. */
+/** An address at `place` at which no server listens. */
 export async function deadAddress(place: Place): Promise<Address> {
   const { address, subscription } = await serverAt(place, () => undefined);
   subscription.unsubscribe();

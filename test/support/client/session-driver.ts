@@ -18,7 +18,7 @@ class FakeConnection {
   readonly readers = new Set<FakeReader>();
   isRetired = false;
   isGone = false;
-  /** Whether the connection's readers have left because there is nothing more to read. */
+  /** Whether the connection's readers have unsubscribed because there is nothing more to read. */
   isDropped = false;
   /** Whether a reader was notified of the connection's end. */
   isConcluded = false;
@@ -82,8 +82,8 @@ export const transitions = new TransitionTable();
 const failure = new SocketError('ECONNRESET', 'reset');
 
 /**
- * A driver without I/O. It performs the actions on fakes. It checks that each action is allowed, and that everything
- * that has begun also ends.
+ * Drives the reducer without I/O. The driver performs the reducer's actions on fake connections, readers and watchers.
+ * It checks that each action is allowed, and that everything that has begun also ends.
  */
 export class SessionDriver {
   state: State;
@@ -238,7 +238,7 @@ export class SessionDriver {
     this.dispatch({ type: 'closed', connection, error: connection.error, uptime });
   }
 
-  /** Reports events of an attempt or a wait that was given up. They must have no effect. */
+  /** Reports events of an attempt or a wait that was given up. These events must have no effect. */
   private beLate(dial: number): void {
     const before = this.state;
     const events: Event[] = [
@@ -272,7 +272,7 @@ export class SessionDriver {
   private perform(action: Action): void {
     switch (action.do) {
       case 'dial':
-        // Only one attempt, one wait or one connection may exist at a time.
+        // No attempt begins while another attempt or a wait is in progress.
         expect(this.work).toBe('none');
         this.work = 'attempt';
         break;
@@ -367,7 +367,7 @@ export class SessionDriver {
     }
   }
 
-  /** Publishes a state. Keeps the order even if a watcher causes the next state before others are notified. */
+  /** Publishes a state. If a watcher causes the next state, all watchers still get the states in order. */
   private publish(watchers: readonly FakeWatcher[], shown: Shown<FakeConnection>): void {
     for (const watcher of watchers) this.unpublished.push([watcher, shown]);
     for (let next = this.unpublished.shift(); next !== undefined; next = this.unpublished.shift()) {
@@ -378,7 +378,7 @@ export class SessionDriver {
 
   private attach(connection: FakeConnection, readers: readonly FakeReader[]): void {
     for (const reader of readers) {
-      // A reader that joins after the end of a connection waits for the next one (K8).
+      // A reader that joins after the end of a connection waits for the next connection (K8).
       expect(connection.isConcluded).toBe(false);
       expect(connection.readers).not.toContain(reader);
       connection.readers.add(reader);
@@ -428,7 +428,7 @@ export class SessionDriver {
     }[state.phase];
     expect(wanted).toContain(this.work);
     if (!isIdle) for (const watcher of state.watchers) expect(watcher.last).toBe(state.shown);
-    // A watcher that is not in the state has left, or was notified of the end.
+    // A watcher that is not in the reducer's state has unsubscribed, or was notified of the end.
     for (const watcher of this.watchers) expect(watcher.isOver).toBe(!state.watchers.includes(watcher));
     expect(new Set(state.toRead.map(({ connection }) => connection)).size).toBe(state.toRead.length);
     // Each reader reads the first connection, or waits for the next connection or for an attempt.
@@ -436,7 +436,7 @@ export class SessionDriver {
     for (const reader of state.readers) {
       if (first === undefined) expect(isIdle).toBe(false);
       else if (first.isRead || first.isDropped) {
-        // After the end of this connection, a reader may wait until the connection's last reader has left.
+        // After the end of this connection, a reader can wait until the connection's last reader has unsubscribed.
         if (isIdle) expect(first.readers.size).toBeGreaterThan(0);
       } else expect(first.readers).toContain(reader);
     }

@@ -9,7 +9,7 @@ interface Shown {
 interface Row {
   readonly states: readonly string[];
   readonly events: readonly string[];
-  /** `undefined` if the phase stays the same. */
+  /** The phase after the step, or `undefined` if the phase stays the same. */
   readonly next: string | undefined;
   readonly actions: readonly string[];
   readonly text: string;
@@ -17,7 +17,7 @@ interface Row {
 
 const phases = ['idle', 'connecting', 'preparing', 'connected', 'disconnected', 'waiting'];
 
-/** The table in the comment of `session-reducer.ts`. It is compared with the steps of the reducer. */
+/** The table in the comment of `session-reducer.ts`. The steps of the reducer are compared with this table. */
 export class TransitionTable {
   private readonly rows: readonly Row[] = readRows();
   private readonly taken = new Map<Row, Set<string>>();

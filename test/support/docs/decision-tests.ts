@@ -4,7 +4,7 @@ import type { Place } from '../transport/places.js';
 
 export const text = { codec: lines() };
 
-/** An address that can be dialled. No server listens there. */
+/** An address that can be dialled, but at which no server listens. */
 export async function addressOf(place: Place): Promise<AddressInput> {
   return place.name === 'tcp' ? { port: 1 } : place.address();
 }

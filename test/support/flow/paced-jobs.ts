@@ -1,6 +1,6 @@
 import { defer, finalize, Observable, Subject } from 'rxjs';
 
-/** Inner sources that the test ends. `running` counts those that run now. `most` is the most that ever ran at once. */
+/** Inner sources that the test ends. `running` is how many run now. `most` is the largest value of `running` so far. */
 export class Jobs<R = string> {
   running = 0;
   most = 0;

@@ -4,7 +4,7 @@ import { onTestFinished } from 'vitest';
 /** One end of an in-memory pipe made only of Node's streams. */
 class End extends Duplex {
   other: End | undefined;
-  /** Called when the other end has room for more. */
+  /** Called when the other end has room for more bytes. */
   private proceed: (() => void) | undefined;
 
   override _read(): void {
@@ -14,7 +14,7 @@ class End extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    // Like a pipe, this copies the written bytes.
+    // The written bytes are copied, as a pipe does.
     if (this.other?.push(Buffer.from(chunk)) === true) done();
     else this.proceed = done;
   }

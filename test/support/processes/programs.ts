@@ -6,7 +6,7 @@ import { describe } from 'vitest';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** The folders of these programs. Servers are not in every PATH. */
+/** The folders of these programs. The folders of servers are missing from some PATHs. */
 const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/lib/postgresql/15/bin'];
 
 function isProgram(path: string): boolean {
@@ -30,7 +30,7 @@ export function peer(program: string): string | undefined {
 /**
  * Describes tests with programs of other projects. If a program is missing, the tests are skipped, or fail in CI.
  *
- * @param programs - their names; `body` gets their paths in this order
+ * @param programs - the names of the programs; `body` gets the paths of the programs in this order
  */
 export function describeWith<const Programs extends readonly string[]>(
   title: string,

@@ -1,6 +1,6 @@
 // node queued-clients.mjs WHERE COUNT: plain clients in a separate process. They connect one after another, so that the
-// kernel queues them in this order, and each sends its number. At the end, the process reports the answers in the order
-// of their arrival.
+// kernel queues them in this order. Each client sends its position in this order, beginning with 0. At the end, the
+// process reports the answers in the order of their arrival.
 import net from 'node:net';
 
 const [where, count] = process.argv.slice(2);

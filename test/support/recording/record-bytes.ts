@@ -35,7 +35,7 @@ export class ByteRecording extends Recording<Buffer> {
     return end === 'complete' ? 'fin' : end.code;
   }
 
-  /** Waits for the end, and returns it with everything received before it. */
+  /** Waits for the end, and returns how the stream ended and everything received before the end. */
   async all(): Promise<{ readonly data: Buffer; readonly end: string }> {
     const end = await this.ended();
     return { data: this.bytes, end };
@@ -46,7 +46,7 @@ export class ByteRecording extends Recording<Buffer> {
     await this.watch(() => this.length >= length || this.endings.length > 0 || undefined);
   }
 
-  /** Waits until exactly `text` has arrived. Rejects as soon as this is no longer possible. */
+  /** Waits until exactly `text` has arrived. Rejects once the stream has ended or different text has arrived. */
   async equals(text: string): Promise<void> {
     await this.watch(() => {
       const received = this.text;

@@ -53,7 +53,7 @@ export function arrivalsOf<In, Out>(server: Server<In, Out>): ReplaySubject<Conn
 export const first = <T>(arrivals: ReplaySubject<T>, count: number): Promise<T[]> =>
   firstValueFrom(arrivals.pipe(take(count), toArray()));
 
-/** Connects clients one after another. Each client first sends its number. */
+/** Connects clients one after another. Each client first sends its position in this order, counted from 0. */
 export async function numberedPeers(place: Place, address: Address, count: number): Promise<Peer[]> {
   const peers: Peer[] = [];
   for (let number = 0; number < count; number++) {

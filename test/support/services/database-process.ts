@@ -11,9 +11,9 @@ interface DatabaseOptions {
   readonly account: Account;
   readonly folder: string;
   readonly env?: NodeJS.ProcessEnv;
-  /** The text that appears on its standard error once it accepts clients. */
+  /** The text that appears on the server's standard error once the server accepts clients. */
   readonly ready: string;
-  /** The signal that ends it after the tests if it is still running. */
+  /** The signal that ends the server when this process exits, if the server is still running. */
   readonly lastSignal: NodeJS.Signals;
 }
 
@@ -58,7 +58,7 @@ export class DatabaseProcess {
     await exit;
   }
 
-  /** Stops the server for good. */
+  /** Stops the server for the last time. */
   async end(signal: NodeJS.Signals): Promise<void> {
     await this.stop(signal);
     process.off('exit', this.kill);

@@ -66,7 +66,7 @@ export class MariadbServer {
     return this.process.start();
   }
 
-  /** Stops the server. `SIGKILL` leaves it no time to notify its clients. */
+  /** Stops the server. `SIGKILL` leaves the server no time to notify its clients. */
   stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     return this.process.stop(signal);
   }

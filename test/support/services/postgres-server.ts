@@ -26,7 +26,7 @@ host all secret 127.0.0.1/32 scram-sha-256
 hostssl all private 127.0.0.1/32 scram-sha-256
 `;
 
-/** The settings that differ from the defaults. The disk may lose everything, and there are few clients. */
+/** The settings that differ from the defaults. They fit a server whose data may be lost, and that has few clients. */
 const settings = (folder: string, port: number): string => `
 listen_addresses = '127.0.0.1'
 port = ${port}
@@ -104,7 +104,10 @@ export class PostgresServer {
     return this.process.stop(signal);
   }
 
-  /** Waits until the server accepts clients again. If one of its processes was killed, it ends all sessions first. */
+  /**
+   * Waits until the server accepts clients again. If one of its processes was killed, the server first ends all
+   * sessions.
+   */
   async recovered(): Promise<void> {
     for (;;) {
       const answer = await this.psql('SELECT 1').catch(() => undefined);

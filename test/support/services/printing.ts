@@ -21,7 +21,7 @@ export interface RunOptions {
   readonly sideChannel?: boolean;
 }
 
-/** Runs a program to its end. If it is still running at the end of the test, it is killed. */
+/** Runs a program to its end. A program that still runs at the end of the test is killed. */
 export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const { env, input, sideChannel = false } = options;
   const pipes = ['pipe' as const, 'pipe' as const, 'pipe' as const];
@@ -187,7 +187,7 @@ export async function lprngSpool(folder: string): Promise<void> {
   await writeFile(join(folder, 'lp/control.pr'), 'printing_disabled=0x1\n');
 }
 
-/** Ends the lpd of this spool folder. It runs in the background, and is not a child of this process. */
+/** Ends the lpd of this spool folder. The lpd runs in the background, and is not a child of this process. */
 export async function endDaemon(folder: string): Promise<void> {
   const lock = (await readdir(folder)).find((name) => name.startsWith('lock'));
   const pid = Number(await readFile(join(folder, lock ?? ''), 'utf8'));

@@ -8,15 +8,15 @@ import { PlainClient, PrintedQueue, root } from './printing.js';
 
 export const ok = '\x00';
 
-/** How long a test waits for the server to notice an action of a client that the server does not answer. */
+/** How long a test waits until the server has noticed an action of a client that gets no answer. */
 export const patient = { timeout: 10_000 };
 
-/** One server for all the tests of a file, except tests that end their server. Each test has its own queue. */
+/** One server for all the tests of a file, except tests that end a server. Each test has its own queue. */
 export let shared: { readonly spool: string; readonly port: number; readonly child: ChildProcess };
 
 let queues = 0;
 
-/** Starts the server. Call it before the tests of a file. */
+/** Starts the server. Call this function before the tests of a file. */
 export async function startShared(): Promise<void> {
   const spool = await mkdtemp(join(tmpdir(), 'rxjs-sockets-'));
   const source = ['--import', 'tsx', '--conditions=rxjs-sockets-source', 'examples/services/print-server.ts'];
@@ -26,7 +26,7 @@ export async function startShared(): Promise<void> {
   shared = { spool, port: Number(port), child };
 }
 
-/** Stops the server. Call it after the tests of a file. */
+/** Stops the server. Call this function after the tests of a file. */
 export async function stopShared(): Promise<void> {
   shared.child.kill('SIGKILL');
   await rm(shared.spool, { recursive: true, force: true });

@@ -31,7 +31,7 @@ export async function lineServer(
         answer(line, socket);
       }
     });
-    // Node's servers do this by default.
+    // A server of Node ends its side after the client's FIN by default, but `rawServer` turns this off.
     socket.on('end', () => socket.end());
   });
   return { address, lines, sockets, received: (count) => until(() => lines.length >= count) };

@@ -9,16 +9,16 @@ import { isSecure, rawSocket } from './plain-sockets.js';
 /** The other end of a connection, over any transport. It sends and receives text. */
 export interface Peer {
   write(text: string): void;
-  /** Ends its sending side. */
+  /** Ends the sending side of the peer. */
   end(): void;
   destroy(): void;
   /** Resolves once exactly `text` has arrived. Rejects if the stream ends first. */
   receives(text: string): Promise<void>;
-  /** How its receiving side ended: `'fin'`, or the code of the error. */
+  /** How the receiving side of the peer ended: `'fin'`, or the code of the error. */
   readonly ended: Promise<string>;
 }
 
-/** Connects a plain `node:net` socket if the place has one, and a client of the library in memory. */
+/** Connects a plain socket of Node or, over the memory transport, a client of the library. */
 export async function peerAt(place: Place, address: Address): Promise<Peer> {
   if (place.name !== 'memory') return realPeer(address);
   const { connection } = await clientAt(place, address, { halfOpen: true });
@@ -32,7 +32,7 @@ export async function peerAt(place: Place, address: Address): Promise<Peer> {
   };
 }
 
-/** If a listener resets a connection right after accepting it, the peer may notice this while still connecting. */
+/** If a listener resets a connection right after accepting it, the peer can notice the reset while still connecting. */
 async function realPeer(address: Address): Promise<Peer> {
   const socket = rawSocket(address, true);
   onTestFinished(() => {

@@ -5,8 +5,8 @@ import { MemorySocket } from '../../../src/transport/memory/memory-socket.js';
 type Method = (...args: never[]) => unknown;
 
 /**
- * Counts the writes to the kernel, or to the pipe in memory, until the end of the test. Each `_write` and each
- * `_writev` of a `net.Socket` is one system call.
+ * Counts the writes to the kernel, or to the pipe of the memory transport, until the end of the test. Each `_write` and
+ * each `_writev` of a `net.Socket` is one system call.
  */
 export function countWrites(onWrite: () => void = () => undefined): { readonly count: number } {
   const counter = { count: 0 };

@@ -39,7 +39,7 @@ const tlsOverUnix: Place = {
   options: { tls: trust },
 };
 
-/** A place with a memory network of its own. */
+/** A place with a separate memory transport. */
 export function memory(): Place {
   const transport = memoryTransport();
   let named = 0;
@@ -52,7 +52,7 @@ export const realPlaces: readonly Place[] = [tcp, unix];
 /** The places whose other end can be a plain `node:tls` peer. */
 export const securePlaces: readonly Place[] = [tlsOverTcp, tlsOverUnix];
 
-/** Every place without TLS. Memory uses none of Node's internals, so only one project tests it. */
+/** Every place without TLS. Memory needs none of Node's internals, so the project `public-api` does not test it. */
 export const places: readonly Place[] = usesInternals ? [...realPlaces, memory()] : realPlaces;
 
 export const allPlaces: readonly Place[] = [...places, ...securePlaces];

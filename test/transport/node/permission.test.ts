@@ -41,7 +41,7 @@ async function ask(child: ChildProcess, address: unknown, dials = false): Promis
   return answer;
 }
 
-/** The paths of everything that the process has open in `folder`, including the folder itself. */
+/** Returns the paths of all files in `folder` that the process has open, and of the folder itself if it is open. */
 function opened(child: ChildProcess, folder: string): string[] {
   const links = `/proc/${child.pid}/fd`;
   const target = (fd: string): string => {
@@ -58,7 +58,7 @@ function opened(child: ChildProcess, folder: string): string[] {
 }
 
 describe("under Node's permission model", () => {
-  it('S8: listening on a socket file needs permission only for its folder, and leaves no descriptor open', async () => {
+  it('S8: listening on a socket file needs permission only for the folder of the file, and leaves no descriptor open', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const child = await permitted(...network, `--allow-fs-read=${folder}`, `--allow-fs-write=${folder}`);
@@ -79,7 +79,7 @@ describe("under Node's permission model", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S1: TCP needs no permission for files', async () => {
+  it('S1: listening on TCP needs no permission for files', async () => {
     expect(await ask(await permitted(...network), { port: 0 })).toEqual({ answer: 'hello' });
   });
 

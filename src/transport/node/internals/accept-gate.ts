@@ -4,7 +4,7 @@
  *
  * **How**: `readStop` and `readStart` of the listening handle stop and start its polling. libuv stops only a handle
  * that it has flagged as readable. Before the server listens, the gate sets this flag: it calls `open` of the bound
- * handle with the descriptor that the handle already has. For that, the gate uses `net._createServerHandle`,
+ * handle with the descriptor that the handle already has. To set the flag, the gate uses `net._createServerHandle`,
  * `server._listen2`, `server._handle` and `handle.open`.
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26), on Linux.
@@ -16,7 +16,7 @@
 import net from 'node:net';
 
 export interface Gate {
-  /** False before the server listens. */
+  /** Whether the gate can pause accepting. False before the server listens. */
   readonly isEffective: boolean;
   /** Call when the server has started to listen. */
   opened(): void;
@@ -61,7 +61,7 @@ export class AcceptGate implements Gate {
         listen.apply(inside, args);
       } catch (cause) {
         // Node throws the errors of its permission model, often in a later turn, where no caller can catch them. So
-        // emit them instead.
+        // emit these errors as 'error' events.
         server.close();
         process.nextTick(() => server.emit('error', cause));
       }
@@ -95,7 +95,8 @@ function readableHandle(createHandle: CreateHandle | undefined, args: unknown[])
   if (typeof createHandle !== 'function') return null;
   const [address, port, addressType, , fd, flags] = args;
   const handle = createHandle(address, port, addressType, fd, flags);
-  // A number is an errno. Node will get the same error, and report it.
+  // If `handle` is a number, it is an errno. Node will get the same error when Node makes the handle, and will report
+  // the error.
   if (typeof handle === 'number') return null;
   if (handle.fd !== undefined && handle.fd >= 0) handle.open?.(handle.fd);
   return handle;

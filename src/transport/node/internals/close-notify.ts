@@ -1,6 +1,6 @@
 /**
  * **Purpose**: detects a TLS stream that ends with a FIN but without a close_notify. An attacker on the network can
- * forge such a FIN (T5). Node reports `'end'`, as for a complete stream.
+ * forge a FIN (T5). For a FIN without a close_notify, Node reports `'end'`, as for a complete stream.
  *
  * **How**: after a close_notify, libuv is still reading the socket below TLS. After a FIN, libuv has stopped reading.
  * When Node reports the end, in `push(null)`, the library calls `readStart` of `tlsSocket._handle._parent`. The return
@@ -9,7 +9,8 @@
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26).
  *
  * **Check**: right after the handshake and with each chunk, libuv is certainly reading. The result at the end counts
- * only if `readStart` has shown this at least once, because on some runtimes `readStart` always returns the same value.
+ * only if `readStart` has shown at least once that libuv is reading, because on some runtimes `readStart` always
+ * returns the same value.
  *
  * **Without it**: every end counts as a close_notify, as in plain Node.
  */
@@ -20,7 +21,7 @@ export interface TlsStreamEnd {
   readonly isTruncated: boolean;
 }
 
-/** For sockets whose end cannot be examined. */
+/** The result for sockets whose end cannot be examined. */
 export const neverTruncated: TlsStreamEnd = Object.freeze({ isTruncated: false });
 
 interface TlsHandle {
@@ -48,10 +49,11 @@ export function watchTlsEnd(socket: TLSSocket): TlsStreamEnd {
   return end;
 }
 
-/** Whether libuv reads the socket below TLS; `undefined` if that is unknown. */
+/** Whether libuv reads the socket below TLS; `undefined` if the answer is unknown. */
 function readsBelow(socket: TLSSocket): boolean | undefined {
   const handle = (socket as unknown as { _handle?: TlsHandle | null })._handle;
-  // `readStart` would start a socket that has stopped reading, so it is not called for such a socket.
+  // `readStart` would start a socket that has stopped reading, so `readStart` is not called for a socket that has
+  // stopped.
   if (handle?.reading !== true) return undefined;
   const answer = handle._parent?.readStart?.();
   return answer === undefined ? undefined : alreadyReading.has(answer);

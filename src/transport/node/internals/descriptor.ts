@@ -1,6 +1,6 @@
 /**
- * **Purpose**: gets the file descriptor of a socket. A high number shows that few descriptors are left (S15). The
- * descriptor also allows one more read at the end of a stream (C8).
+ * **Purpose**: gets the file descriptor of a socket. A descriptor with a high number shows that few descriptors are
+ * still free (S15). With the descriptor, the library can also read once more at the end of a stream (C8).
  *
  * **How**: `socket._handle.fd`.
  *

@@ -1,14 +1,14 @@
 /**
  * **Purpose**: reads into the library's own memory. Node allocates 64 KiB for each chunk, and passes the chunk through
- * a stream. That takes more time than the library's own work.
+ * a stream. The allocation and the stream take more time than the library's own work.
  *
- * **How**: accepted sockets lack the option `onread` of `net.connect`. So this file does what that option does. It sets
- * three properties of the socket: their keys are the symbols `kBuffer`, `kBufferCb` and `kBufferGen`. It also calls
+ * **How**: accepted sockets lack the option `onread` of `net.connect`. So this file does what `onread` does: it sets
+ * three properties of the socket, whose keys are the symbols `kBuffer`, `kBufferCb` and `kBufferGen`, and calls
  * `socket._handle.useUserBuffer`.
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26).
  *
- * **Check**: for each socket, the symbols and the method must exist, and the method must not throw.
+ * **Check**: for each socket, the symbols and `useUserBuffer` must exist, and `useUserBuffer` must not throw.
  *
  * **Without it**: the library listens to `'data'` events.
  */
@@ -20,19 +20,19 @@ export interface DirectRead {
    *
    * @param onRead - called on the socket after each read. The received bytes are the first `count` bytes of the
    * `memory` that `onRead` is given
-   * @returns false if that is not possible; the socket is then unchanged
+   * @returns false if the socket cannot read into `memory`; the socket is then unchanged
    */
   start(
     socket: net.Socket,
     memory: Uint8Array,
     onRead: (this: net.Socket, count: number, memory: Buffer) => true,
   ): boolean;
-  /** Call within `onRead`. From then on, the socket reads into `memory`. */
+  /** Makes the socket read into `memory` from now on. Call within `onRead`. */
   continueIn(socket: net.Socket, memory: Uint8Array): void;
   /**
    * Detaches the socket from the memory that it reads into, because the socket's handle may outlive that memory. Call
-   * this when the socket has closed, or before TLS reads from the socket. libuv always needs memory to read into, so it
-   * gets `memory`, which must never be freed.
+   * `release` when the socket has closed, or before TLS reads from the socket. libuv always needs memory to read into,
+   * so libuv gets `memory`, which must never be freed.
    */
   release(socket: net.Socket, memory: Uint8Array): void;
 }
@@ -59,14 +59,15 @@ let latest: SocketInside | undefined;
 export const onreadSymbols: DirectRead = {
   start(socket, memory, onRead) {
     const inside = socket as SocketInside;
-    // If Node has already buffered bytes, it would emit them as 'data', out of order. So leave such a socket unchanged.
+    // Node would emit bytes that it has already buffered as 'data', out of order. So leave a socket with buffered bytes
+    // unchanged.
     if (typeof inside._handle?.useUserBuffer !== 'function' || socket.readableLength > 0) return false;
     const found = keys ?? findKeys(inside);
     if (found === undefined) return false;
     try {
       inside._handle.useUserBuffer(memory);
     } catch {
-      // Some runtimes have the method, but do not implement it.
+      // Some runtimes have the method `useUserBuffer`, but do not implement it.
       return false;
     }
     if (keys === undefined) process.on('uncaughtExceptionMonitor', repair);
@@ -89,7 +90,10 @@ export const onreadSymbols: DirectRead = {
   },
 };
 
-/** Node calls this after each chunk. If the result is undefined, the socket keeps its memory. */
+/**
+ * Node calls this function after each chunk. If the result is undefined, the socket continues to read into the same
+ * memory.
+ */
 function takeNext(): Uint8Array | undefined {
   const memory = next;
   next = undefined;
@@ -105,7 +109,10 @@ function repair(): void {
   latest = undefined;
 }
 
-/** Finds the keys of the three properties, which every socket has. Without `onread`, their values are `null`. */
+/**
+ * Finds the keys of the three properties, which every socket has. If a socket has no `onread`, the values of these
+ * properties are `null`.
+ */
 function findKeys(socket: SocketInside): Keys | undefined {
   const find = (name: string): symbol | undefined =>
     Object.getOwnPropertySymbols(socket).find((key) => key.description === name && socket[key] === null);

@@ -1,15 +1,16 @@
 /**
  * **Purpose**: detects a reset that arrives right after the last bytes. libuv treats such a reset as the end of the
- * stream, and does not ask the kernel for the error. Without this check, the aborted stream would look complete (C8).
+ * stream, and does not ask the kernel for the error. Without one more read, the aborted stream would look complete
+ * (C8).
  *
  * **How**: reads once more from the socket's descriptor.
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26), except on Windows.
  *
- * **Check**: each read shows whether it works. Only connection errors count as a reset. Any other error means that the
- * descriptor cannot be read.
+ * **Check**: each read shows whether the descriptor can be read. Only connection errors count as a reset. Any other
+ * error means that the descriptor cannot be read.
  *
- * **Without it**: such a reset counts as the end of the stream, as in plain Node.
+ * **Without it**: a reset right after the last bytes counts as the end of the stream, as in plain Node.
  */
 import { readSync } from 'node:fs';
 import type net from 'node:net';
@@ -31,9 +32,9 @@ const connectionErrors = new Set<unknown>([
 ]);
 
 /**
- * Returns the error that ended the stream, if there was one. Call when the stream has ended.
+ * Returns the error that ended the stream, or undefined if no error ended it. Call when the stream has ended.
  *
- * @param socket - the plain socket; with TLS, the socket below it
+ * @param socket - the plain socket; with TLS, the socket below TLS
  */
 export function hiddenReset(socket: net.Socket): Error | undefined {
   const fd = descriptorOf(socket);

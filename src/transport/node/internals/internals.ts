@@ -9,8 +9,8 @@ import { asyncContext, parentProperty, type TlsParents } from './tls-parent.js';
 import { unsentBytes } from './unsent-bytes.js';
 
 /**
- * The Node internals that the transport uses because no public API does the same. Each of them has its own file in
- * this folder, with a comment that explains it.
+ * The Node internals that the transport uses because no public API does the same. Each internal has its own file in
+ * this folder, with a comment that explains the internal.
  */
 export interface NodeInternals {
   /** Call before the server listens. */

@@ -6,11 +6,11 @@
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26).
  *
- * **Check**: once per process, with a TLS socket on an unconnected socket.
+ * **Check**: the property is tested once per process, with a TLS socket on an unconnected socket.
  *
- * **Without it**: the library uses `AsyncLocalStorage`. This works because a TLS socket emits its events in the
- * asynchronous context in which the socket was created. Up to Node 22, `AsyncLocalStorage` slows down all promises of
- * the process.
+ * **Without it**: the library uses `AsyncLocalStorage`. `AsyncLocalStorage` can find the raw socket because a TLS
+ * socket emits its events in the asynchronous context in which the socket was created. Up to Node 22,
+ * `AsyncLocalStorage` slows down all promises of the process.
  */
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import net from 'node:net';
@@ -20,7 +20,7 @@ import { nodeAsyncHooks, nodeTls } from '../../lazy-builtins.js';
 export interface TlsParents {
   /** Makes `server` perform a handshake over `raw`, as if it had accepted `raw`. */
   handOver(server: tls.Server, raw: net.Socket): void;
-  /** Returns the raw socket below `socket`. Call it from a listener for one of the server's events. */
+  /** Returns the raw socket below `socket`. Call `below` from a listener for one of the server's events. */
   below(socket: tls.TLSSocket): net.Socket | undefined;
 }
 
@@ -58,7 +58,7 @@ export const asyncContext: TlsParents = {
   below() {
     const context = storage?.getStore();
     const raw = context?.raw;
-    // Everything that the program starts within the event inherits this context, and would keep the socket in memory.
+    // Everything that the program starts during the event inherits this context, and would keep the socket in memory.
     // So remove the socket from the context.
     if (context !== undefined) context.raw = undefined;
     return raw;

@@ -7,8 +7,8 @@
  *
  * **Check**: each use first tests whether the property exists.
  *
- * **Without it**: the library uses `socket.writableLength`, which counts a write in full until the kernel has taken all
- * of it.
+ * **Without it**: the library uses `socket.writableLength`, which counts a write in full until the kernel has taken the
+ * whole write.
  */
 import type net from 'node:net';
 

@@ -42,8 +42,8 @@ export function checkClientTls(options: unknown): asserts options is tls.Connect
 }
 
 /**
- * Runs `make`, and converts its error to `ERR_OPTION_INVALID`. Node checks keys and certificates only when it uses
- * them.
+ * Runs `make`, and converts an error that `make` throws to `ERR_OPTION_INVALID`. Node checks keys and certificates only
+ * when it uses them.
  */
 export function attempt<T>(make: () => T): T {
   try {
@@ -71,7 +71,7 @@ function checkIdentity({ key, cert, privateKeyIdentifier }: Options): void {
 }
 
 /**
- * Rejects anything but certificates. OpenSSL would skip other text, and Node would replace an empty text with its
+ * Rejects anything but certificates. OpenSSL would skip other text, and Node would replace an empty text with Node's
  * own list of authorities.
  */
 function checkAuthorities(ca: unknown): void {

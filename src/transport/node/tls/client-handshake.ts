@@ -9,8 +9,8 @@ import { handshakeError } from './tls-errors.js';
 /**
  * Performs a client's handshake over a connected socket. If the handshake takes too long, the caller destroys `raw`.
  *
- * @param dialled - the dialled address. The certificate must be valid for its host, unless the options have a
- * `servername` or a `host`
+ * @param dialled - the dialled address. The certificate must be valid for the host of this address, unless the options
+ * have a `servername` or a `host`
  * @param action - the start of error messages
  */
 export function secureClient(
@@ -31,10 +31,10 @@ export function secureClient(
   let socket: tls.TLSSocket;
   try {
     socket = connect({
-      // Node treats an option with the value undefined as given, so leave out such options.
+      // Node treats an option with the value undefined as given, so leave out options with the value undefined.
       ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
       ...namesFor(options, dialled),
-      // Always set this option, because Node would otherwise read it from an environment variable.
+      // Always set `rejectUnauthorized`, because Node would otherwise take its value from an environment variable.
       rejectUnauthorized: options.rejectUnauthorized ?? true,
       checkServerIdentity(name, certificate) {
         try {

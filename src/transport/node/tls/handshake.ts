@@ -3,7 +3,9 @@ import type { SocketError } from '../../../errors/socket-error.js';
 
 export interface SecureSocket {
   readonly socket: tls.TLSSocket;
-  /** Whether the peer may end the stream with a FIN but without a close_notify, except within a frame (T11). */
+  /**
+   * Whether the peer is allowed to end the stream with a FIN but without a close_notify, except within a frame (T11).
+   */
   readonly allowHalfClosed: boolean;
 }
 

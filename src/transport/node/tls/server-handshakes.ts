@@ -10,15 +10,20 @@ import { attempt, checkServerTls } from './check-tls-options.js';
 import type { HandshakeEvents } from './handshake.js';
 import { handshakeError } from './tls-errors.js';
 
-/** The longest possible timeout, in ms. It disables Node's own timeout, which would not cover the PROXY header. */
+/**
+ * The longest possible timeout, in ms. With this value, Node's own handshake timeout, which would not cover the PROXY
+ * header, never ends a handshake.
+ */
 const never = 2 ** 31 - 1;
 
-/** Performs the handshakes of one server. If the options are a function, it is called for each client (T8). */
+/**
+ * Performs the handshakes of one server. If the options are a function, the function is called for each client (T8).
+ */
 export class TlsAcceptor {
   private readonly parents: TlsParents;
   private readonly options: () => ServerTlsOptions;
   private readonly underWay = new Map<net.Socket, HandshakeEvents>();
-  /** A TLS server that does not listen, and the options that it was made with. */
+  /** A TLS server that does not listen, and the options with which this server was made. */
   private current: { readonly options: ServerTlsOptions; readonly server: tls.Server } | undefined;
 
   constructor(options: ServerTls, parents: TlsParents) {
@@ -41,7 +46,8 @@ export class TlsAcceptor {
   /**
    * Performs a handshake over `raw`. If the handshake takes too long, the caller destroys `raw`.
    *
-   * @param server - the result of `prepare`. If omitted, `prepare` is called here, and `events` receives its error
+   * @param server - the result of `prepare`. If `server` is omitted, `secure` calls `prepare`, and `events` receives
+   * the error of `prepare`
    */
   secure(raw: net.Socket, remote: Address, events: HandshakeEvents, server?: tls.Server): void {
     this.underWay.set(raw, {
@@ -54,11 +60,11 @@ export class TlsAcceptor {
         events.onError(new SocketError(error.code, error.message, { address: remote, cause: error.cause }));
       },
     });
-    // A client that sends a FIN during the handshake has given up, so Node may close the socket.
+    // A client that sends a FIN during the handshake has given up, so Node is allowed to close the socket.
     raw.allowHalfOpen = false;
     raw.on('close', () => {
-      // If a TLS error has closed the socket, the TLS error says more than this one. So let it be reported first, and
-      // report this one only in a later turn.
+      // If a TLS error has closed the socket, the TLS error says more than the error below. So report the error below
+      // only in a later turn, when the TLS error has been reported.
       setImmediate(() => this.take(raw)?.onError(handshakeError(new Error('the client has gone'))));
     });
     try {
@@ -105,7 +111,7 @@ export class TlsAcceptors {
 
   of(options: ServerTls): TlsAcceptor {
     const acceptor = this.made.get(options) ?? new TlsAcceptor(options, this.parents);
-    // Only an object can be a key. `prepare` rejects any other options.
+    // Only an object can be a key of the WeakMap. `prepare` rejects any other options.
     if (Object(options) === options) this.made.set(options, acceptor);
     return acceptor;
   }

@@ -9,7 +9,10 @@ import type { TlsAcceptors } from './server-handshakes.js';
 /** Starts the handshake on `raw`, which must no longer have a reader. */
 export type TlsStarter = (raw: net.Socket, remote: Address, events: HandshakeEvents) => void;
 
-/** Whether this end is the TLS server: it has accepted the connection, or `isServer` is true (T10). */
+/**
+ * Whether this end is the TLS server, because this end has accepted the connection, or because `isServer` is true
+ * (T10).
+ */
 export function isTlsServer(options: StartTlsOptions, dialled: Address | undefined): boolean {
   return dialled === undefined || (Object(options) as { readonly isServer?: unknown }).isServer === true;
 }
@@ -17,7 +20,7 @@ export function isTlsServer(options: StartTlsOptions, dialled: Address | undefin
 /**
  * Prepares to start TLS on an open connection (T10). Throws `ERR_OPTION_INVALID` for options that cannot work.
  *
- * @param dialled - the address that this end has dialled; undefined if it has accepted the connection
+ * @param dialled - the address that this end has dialled; undefined if this end has accepted the connection
  */
 export function prepareTls(
   options: StartTlsOptions,

@@ -2,7 +2,7 @@ import type { Address } from '../../../address/address.js';
 import { systemError } from '../../../errors/node-errors.js';
 import { SocketError } from '../../../errors/socket-error.js';
 
-/** Converts an error from a TLS socket: network errors keep their codes, and all others become `ERR_TLS`. */
+/** Converts an error from a TLS socket: network errors keep their codes, and all other errors become `ERR_TLS`. */
 export function tlsError(cause: unknown, action: string, address?: Address): SocketError {
   const code = (cause as { code?: unknown } | undefined)?.code;
   // The codes of OpenSSL's own errors have underscores, or are EPROTO.

@@ -2,7 +2,7 @@ import type tls from 'node:tls';
 import { describeValue } from '../../../errors/describe-value.js';
 import type { TlsInfo } from '../../tls.js';
 
-/** Describes the peer. A client's `session` is replaced whenever the server sends a new one. */
+/** Describes the peer. A client's `session` is replaced whenever the server sends a new session. */
 export function tlsInfo(socket: tls.TLSSocket, isClient: boolean): TlsInfo {
   const { servername } = socket as { servername?: string | false | null };
   const { alpnProtocol, authorizationError } = socket as {

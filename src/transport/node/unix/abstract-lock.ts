@@ -13,12 +13,12 @@ export function isShortage(cause: unknown): boolean {
 }
 
 /**
- * Takes the lock called `key`. The lock is an abstract unix socket, so the kernel releases it when its holder dies.
- * Abstract sockets exist only on Linux, are separate in each network namespace, and may be forbidden by a security
- * module. If they are not available, this function locks nothing.
+ * Takes the lock called `key`. The lock is an abstract unix socket, so the kernel releases the lock when the process
+ * that holds the lock dies. Abstract sockets exist only on Linux, are separate in each network namespace, and may be
+ * forbidden by a security module. If abstract sockets are not available, this function locks nothing.
  *
- * @returns a function that releases the lock (if there is one); `undefined` if another process, or this one, already
- * holds it
+ * @returns a function that releases the lock (if a lock was taken); `undefined` if this process or another process
+ * already holds the lock
  */
 export async function tryLock(key: string): Promise<Unlock | undefined> {
   if (process.platform !== 'linux') return nothing;
@@ -39,7 +39,7 @@ export async function tryLock(key: string): Promise<Unlock | undefined> {
   };
 }
 
-/** Returns a name of the maximum length, because some versions of Node pad a shorter one. */
+/** Returns a name of the maximum length, because some versions of Node pad a shorter name. */
 function nameOf(key: string): string {
   const hash = nodeCrypto().createHash('sha512').update(key).digest('hex');
   return `\0${`rxjs-sockets/${hash}`.slice(0, maxPathBytes)}`;

@@ -19,13 +19,13 @@ const nameOnly = 0o10000000;
 const longestSocketPath = isLinux ? maxPathBytes : 103;
 
 /**
- * A folder that stays the same even if the process changes its working folder. On Linux, it also stays the same if its
- * path is renamed or replaced: the folder is kept open, and its entries are accessed through `/proc/self/fd`. This also
- * makes their paths short. Elsewhere, and on a Linux without `/proc/self/fd`, the folder is not kept open, and its
- * entries are accessed through its absolute path.
+ * A folder that stays the same even if the process changes its working folder. On Linux, the folder also stays the same
+ * if its path is renamed or replaced: the folder is kept open, and its entries are accessed through `/proc/self/fd`.
+ * With `/proc/self/fd`, the paths of the entries are also short. On other systems, and on a Linux without
+ * `/proc/self/fd`, the folder is not kept open, and its entries are accessed through the folder's absolute path.
  */
 export class PinnedDirectory {
-  /** The path to use: through `/proc/self/fd`, if possible. */
+  /** The path through which the folder is accessed: a path in `/proc/self/fd`, if possible. */
   readonly path: string;
   /** The path that error messages show, with a slash at its end. */
   readonly absolute: string;
@@ -46,7 +46,7 @@ export class PinnedDirectory {
   static open(given: string): PinnedDirectory {
     const cwd = given.startsWith('/') ? '' : process.cwd();
     const absolute = given.startsWith('/') ? given : `${cwd}/${given}`;
-    // The dot makes the call fail for anything but a folder.
+    // Because the path ends with a dot, opening the path fails for anything but a folder.
     return new PinnedDirectory(`${absolute}.`, absolute, given, cwd, 0);
   }
 
@@ -56,8 +56,8 @@ export class PinnedDirectory {
   }
 
   /**
-   * Returns a path to an entry. The path is short enough for a socket. Use it at once, because `chdir` may make it
-   * invalid.
+   * Returns a path to an entry. The path is short enough for a socket. Use the path immediately, because `chdir` may
+   * make the path invalid.
    */
   socketPath(name: string): string {
     const spellings = [this.entry(name), this.absolute + name, ...(this.isAtHand() ? [this.given + name] : [])];
@@ -121,16 +121,19 @@ export class PinnedDirectory {
 
 function pinned(path: string, flags: number): number | undefined {
   const fd = openSync(path, nameOnly | constants.O_DIRECTORY | flags);
-  // Without /proc the descriptor is useless, so close it.
+  // Without /proc the descriptor is useless, so close the descriptor.
   if (isAllowed(`/proc/self/fd/${fd}`)) return fd;
   closeSync(fd);
   return undefined;
 }
 
-/** Whether `path` exists and may be used. Node's permission model checks the text of a path, not its target. */
+/**
+ * Whether `path` exists, and the process is allowed to use `path`. Node's permission model checks the text of a path,
+ * not its target.
+ */
 function isAllowed(path: string): boolean {
-  // Only a process that was started with `--permission` has this property. In such a process, `existsSync` would throw
-  // for a forbidden path.
+  // Only a process that was started with `--permission` has the property `permission`. In a process with
+  // `--permission`, `existsSync` would throw for a forbidden path.
   const { permission } = process as Partial<Pick<NodeJS.Process, 'permission'>>;
   if (permission !== undefined && !(permission.has('fs.read', path) && permission.has('fs.write', path))) return false;
   return existsSync(path);

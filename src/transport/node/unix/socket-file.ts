@@ -18,22 +18,23 @@ export interface SocketFileOptions {
 /**
  * Makes a server reachable at a path (S8, S9).
  *
- * The server binds its socket file in the *shelter*, a folder that no other user can enter. There the file gets its
- * permissions. Then a hard link publishes the file at the path. A hard link never replaces a file. So if several
- * servers start at once, only one of them succeeds.
+ * The server binds its socket file in the *shelter*, a folder that no other user can enter. In the shelter, the file
+ * gets its permissions. When the file has its permissions, a hard link publishes the file at the path. A hard link
+ * never replaces a file. So if several servers start at the same path and at the same time, only one server succeeds.
  *
- * If a stale socket file is at the path, the server moves it into the shelter, and removes it there. A lock prevents
- * the server from moving a file that a different server has just published. If the server has nevertheless moved a file
- * other than the stale one, it moves that file back.
+ * If a stale socket file is at the path, the server moves the stale file into the shelter, and removes it in the
+ * shelter. A lock prevents the server from moving a file that a different server has just published. If the server has
+ * nevertheless moved a file other than the stale file, the server moves that file back.
  *
  * If the path is free, the file is published before this function returns, so a client can connect in the same turn.
  *
  * @param address - the path; a relative path starts at the current working folder
- * @param listen - makes the server listen at a path. It returns a promise if the result is not known at once
- * @param signal - if it is aborted before the file is published, the work stops. If the signal is aborted later, and
- * the file is still at the path, the file is removed (S8). Abort the signal before you close the server, because
- * another server may replace the file of a server that no longer listens
- * @returns a promise that resolves when the file is published, and rejects if `signal` is aborted before that
+ * @param listen - makes the server listen at a path. `listen` returns a promise if the result is not known immediately
+ * @param signal - if the signal is aborted before the file is published, the work stops. If the signal is aborted
+ * later, and the file is still at the path, the file is removed (S8). Abort the signal before you close the server,
+ * because another server may replace the file of a server that no longer listens
+ * @returns a promise that resolves when the file is published, and rejects if `signal` is aborted before the file is
+ * published
  * @throws SocketError as a rejection, with the address: `EADDRINUSE`, `ERR_NOT_A_SOCKET`, or the system's error
  */
 export async function claimSocketFile(
@@ -64,12 +65,13 @@ class Claim {
 
   async publish(listen: (path: string) => Promise<unknown> | undefined): Promise<void> {
     const { place, signal } = this;
-    // Check the path before creating anything. If the path is free, nothing may be awaited before the link (S12).
+    // Check the path before creating anything. If the path is free, nothing must be awaited before the link is made
+    // (S12).
     if (!place.isFree()) await this.findStale();
     const shelterName = `.${unguessable()}`;
     const shelter = place.attempt('make a private folder beside the file', () => place.folder.makePrivate(shelterName));
-    // Node unlinks the bound name when it closes the server, so no other file may ever have that name. The tool `ss`
-    // shows the bound name, so the bound name starts with the published name if the published name is short.
+    // Node unlinks the bound name when it closes the server, so no other file must ever have the bound name. The tool
+    // `ss` shows the bound name, so the bound name starts with the published name if the published name is short.
     const bound = Buffer.byteLength(place.name) > 60 ? unguessable() : `${place.name}.${unguessable()}`;
     try {
       const binding = this.bind(shelter, bound, listen);
@@ -148,7 +150,7 @@ class Claim {
         throw this.place.failed('take the lock', cause);
       });
       if (unlock !== undefined) return unlock;
-      // Continuing without the lock is safe, unless three processes do so at the same moment.
+      // Continuing without the lock is safe, unless three processes continue without the lock at the same moment.
       if (performance.now() > enough) return () => undefined;
       await pause(lockPause, undefined, { signal: this.signal });
     }
@@ -163,7 +165,7 @@ class Claim {
       if (codeOf(cause) === 'ENOENT') return;
       throw this.place.failed('move the stale file away', cause);
     }
-    // No other process can replace the file in the shelter, so it is safe to compare and unlink it here.
+    // No other process can replace the file in the shelter, so it is safe to compare and unlink the file here.
     if (isSameBirth(look(aside), stale)) unlinkSync(aside);
     else this.putBack(aside, shelter);
   }
@@ -187,7 +189,7 @@ function release(place: SocketPath, made: BigIntStats): void {
     // The listening socket keeps the file's inode in use, so no other file can have the same inode number.
     if (isSameFile(look(place.path), made)) unlinkSync(place.path);
   } catch {
-    // The file stays, and becomes stale when the server closes. The next server can replace it.
+    // The file stays, and becomes stale when the server closes. The next server can replace the file.
   }
   place.folder.close();
 }
@@ -197,7 +199,7 @@ function clear(shelter: PinnedDirectory, bound: string): void {
   try {
     unlinkSync(shelter.entry(bound));
   } catch {
-    // The socket was not bound, so there is no such file.
+    // The socket was not bound, so no file has the bound name.
   }
 }
 

@@ -9,7 +9,7 @@ import { PinnedDirectory } from './pinned-directory.js';
 
 export type UnixAddress = Extract<Address, { transport: 'unix' }>;
 
-/** How long other processes may keep changing the file at a path before the path counts as in use, in ms. */
+/** How long other processes are allowed to keep changing the file at a path before the path counts as in use, in ms. */
 const longestTurmoil = 10_000;
 
 /** The path where a server publishes its socket file. */
@@ -35,8 +35,8 @@ export class SocketPath {
   }
 
   /**
-   * Returns the stale socket file at the path, if there is one. Throws if any other file is at the path. If `stale` is
-   * `'fail'`, throws if any file is at the path.
+   * Returns the stale socket file at the path, or `undefined` if no file is at the path. Throws if a file that is not a
+   * stale socket file is at the path. If `stale` is `'fail'`, throws if any file is at the path.
    */
   async findStale(stale: 'replace' | 'fail', signal: AbortSignal): Promise<BigIntStats | undefined> {
     while (performance.now() < this.deadline) {
@@ -91,20 +91,20 @@ export class SocketPath {
   }
 }
 
-/** Does not follow a symbolic link. Returns `undefined` if no file exists. */
+/** Returns the file at `path`, or `undefined` if no file exists. Does not follow a symbolic link. */
 export function look(path: string): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
-/** Whether both are the same file, provided that its inode cannot have been reused. */
+/** Whether `one` and `other` are the same file, provided that the inode number of `other` cannot have been reused. */
 export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return one?.ino === other.ino && one.dev === other.dev;
 }
 
 /**
- * Whether both are the same file, even if inode numbers are reused. The `mtime` of a socket file is the time of its
- * creation, so a file that reuses the number has a later `mtime`. The other times cannot be used: a rename changes
- * `ctime`, and some file systems lack `birthtime`.
+ * Whether `one` and `other` are the same file, even if inode numbers are reused. The `mtime` of a socket file is the
+ * time of its creation, so a file that reuses an inode number has a later `mtime`. `ctime` and `birthtime` cannot be
+ * used: a rename changes `ctime`, and some file systems lack `birthtime`.
  */
 export function isSameBirth(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return isSameFile(one, other) && one?.mtimeNs === other.mtimeNs;
@@ -122,8 +122,8 @@ function kindOf(file: BigIntStats): string {
 }
 
 /**
- * Connects, and disconnects at once. The kernel answers immediately, even if the server's process is suspended
- * (SIGSTOP). If the server's queue is full, the error is `EAGAIN`.
+ * Connects to the socket file at `path`, and immediately disconnects. The kernel answers immediately, even if the
+ * server's process is suspended (SIGSTOP). If the server's queue is full, the error is `EAGAIN`.
  *
  * @returns Node's error, or `undefined` if a server listens
  */

@@ -32,7 +32,7 @@ export function network(): Network {
   };
 }
 
-/** Two ends of a connection in memory. Both have the same codec, by default lines of text. */
+/** The two ends of a connection over the memory transport. Both ends have the same codec, by default `lines`. */
 export function pair(): Promise<Pair<string>>;
 
 export function pair<T>(codec: Codec<T>): Promise<Pair<T>>;

@@ -1,6 +1,6 @@
-// permission-program.mjs LIBRARY: runs under Node's permission model. For each address from its parent, it listens
-// there, sends a text to its own echo, and reports the answer or the error. With `dials`, it only dials the address,
-// and reports the error.
+// permission-program.mjs LIBRARY: runs under Node's permission model. For each address from its parent, it listens at
+// the address, sends a text to its own echo, and reports the answer or the error. With `dials`, it only dials the
+// address, and reports the error.
 const { connect, listen } = await import(process.argv[2]);
 
 const codesOf = (error) => ({ code: error.code, cause: error.cause?.code });

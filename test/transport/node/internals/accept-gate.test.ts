@@ -79,7 +79,7 @@ async function gated(place: Place, held: boolean) {
 }
 
 describe.each(realPlaces.map((place) => [place.name, place] as const))('the accept gate on %s', (_name, place) => {
-  it('S5: pauses and resumes accepting, any number of times', async () => {
+  it('S5: the gate pauses and resumes accepting, any number of times', async () => {
     const { gate, served, dial } = await gated(place, false);
     for (let round = 0; round < 3; round++) {
       await dial('open');
@@ -95,7 +95,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     }
   });
 
-  it('S5: can be held before its server listens', async () => {
+  it('S5: the gate can be held before its server listens', async () => {
     const { gate, served, dial } = await gated(place, true);
     for (const text of ['1', '2', '3']) await dial(text);
     await settled();
@@ -105,7 +105,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     expect(await Promise.all(served)).toEqual(['1', '2', '3']);
   });
 
-  it('S5: ignores a second hold or release', async () => {
+  it('S5: the gate ignores a second hold or release', async () => {
     const { gate, served, dial } = await gated(place, false);
     gate.release();
     gate.release();
@@ -120,7 +120,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     expect(await Promise.all(served)).toEqual(['1']);
   });
 
-  it('S1: resets waiting clients and frees the address if the server closes while the gate is held', async () => {
+  it('S1: if the server closes while the gate is held, the waiting clients are reset and the address is free again', async () => {
     const { server, name, dial } = await gated(place, true);
     const peers = [await dial('1'), await dial('2')];
     server.close();
@@ -129,14 +129,14 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
     await expect(dial('3')).rejects.toMatchObject({ code: place === unix ? 'ENOENT' : 'ECONNREFUSED' });
   });
 
-  it('S5: ignores hold and release after the server has closed', async () => {
+  it('S5: the gate ignores hold and release after the server has closed', async () => {
     const { server, gate } = await gated(place, false);
     server.close();
     gate.hold();
     gate.release();
   });
 
-  it('S3: reports why an address cannot be bound', async () => {
+  it('S3: if an address cannot be bound, a server with a gate emits the error that says why', async () => {
     const { name } = await gated(place, false);
     const other = net.createServer();
     new AcceptGate(other);
@@ -148,15 +148,15 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
   });
 
   describe.each<[string, () => void]>([
-    ['Node lacks the function', () => stub(undefined)],
+    ['Node lacks the function that creates handles', () => stub(undefined)],
     ['the handle cannot be opened again', () => stubHandles((handle) => (handle.open = () => -22))],
     ['the handle has no `open`', () => stubHandles((handle) => (handle.open = undefined))],
     ['the handle has no `readStop`', () => stubHandles((handle) => (handle.readStop = undefined))],
     ['the handle has no `readStart`', () => stubHandles((handle) => (handle.readStart = undefined))],
-    ['stopping is refused', () => stubHandles((handle) => (handle.readStop = () => -95))],
-    ['starting is refused', () => stubHandles((handle) => (handle.readStart = () => -107))],
+    ['the handle refuses to stop accepting', () => stubHandles((handle) => (handle.readStop = () => -95))],
+    ['the handle refuses to start accepting', () => stubHandles((handle) => (handle.readStart = () => -107))],
   ])('if %s', (_why, prepare) => {
-    it('S5: clients are accepted although the gate is held, and none is lost', async () => {
+    it('S5: clients are accepted although the gate is held, and no client is lost', async () => {
       prepare();
       const { gate, served, dial } = await gated(place, true);
       await dial('1');
@@ -171,7 +171,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
   });
 });
 
-it('S3: the accept gate leaves it to Node to report a missing folder', async () => {
+it('S3: if the folder is missing, the accept gate lets Node report the error', async () => {
   const server = net.createServer();
   new AcceptGate(server);
   const failed = new Promise((resolve) => server.once('error', resolve));
@@ -195,7 +195,7 @@ it.each<[string, net.ListenOptions]>([
   expect(server.listening).toBe(false);
 });
 
-it('S3: if Node throws when it listens, the accept gate emits the error and closes the handle', async () => {
+it('S3: if Node throws when the server listens, the accept gate emits the error and closes the handle', async () => {
   const denied = new Error('use --allow-net');
   stubHandles((handle) => {
     Object.assign(handle, {

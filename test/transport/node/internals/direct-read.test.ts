@@ -19,7 +19,7 @@ async function accepted(): Promise<{ socket: net.Socket; peer: net.Socket }> {
 }
 
 describe("reading directly into the library's memory", () => {
-  it('C1: puts received bytes into the given memory, without a data event', async () => {
+  it('C1: received bytes go into the given memory, without a `data` event', async () => {
     const { socket, peer } = await accepted();
     const memory = Buffer.alloc(16);
     const other = Buffer.alloc(4);
@@ -39,7 +39,7 @@ describe("reading directly into the library's memory", () => {
     expect([memory.toString(), other.subarray(0, 3).toString()]).toEqual(['sixteen bytes it', 'ore']);
   });
 
-  it('C1: changes nothing if Node has already read bytes, or if its internals have changed', async () => {
+  it("C1: the start of direct reading changes nothing if Node has already read bytes, or if Node's internals have changed", async () => {
     const { socket, peer } = await accepted();
     const callback = (): true => true;
     socket.unshift(Buffer.from('early '));

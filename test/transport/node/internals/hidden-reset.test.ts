@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { hiddenReset } from '../../../../src/transport/node/internals/hidden-reset.js';
 import { freshFolder } from '../../../support/transport/places.js';
 
-/** A socket with this descriptor, as `hiddenReset` sees it. */
+/** Returns the part of a socket that `hiddenReset` uses. The socket has the descriptor `fd`. */
 const socketOf = (fd: number): net.Socket => ({ _handle: { fd } }) as unknown as net.Socket;
 
 it('C8: hiddenReset finds no reset at a descriptor that cannot be read', async () => {
@@ -18,6 +18,6 @@ it('C8: hiddenReset finds no reset at a descriptor that cannot be read', async (
 });
 
 it('C8: hiddenReset finds no reset at a number that is not an open descriptor', () => {
-  // The largest possible number, so that no descriptor has it.
+  // This is the largest possible number of a descriptor, so no open descriptor has this number.
   expect(hiddenReset(socketOf(2 ** 31 - 1))).toBeUndefined();
 });

@@ -34,7 +34,7 @@ const dialOptions: DialOptions = {
   keepAlive: 0,
 };
 
-/** A socket of the transport, its events, and the plain socket at its other end. */
+/** A socket of the transport, the events of this socket, and the plain socket of the peer. */
 interface Opened {
   readonly socket: TransportSocket;
   readonly log: string[];
@@ -97,7 +97,7 @@ async function accepted(place: Place): Promise<Opened> {
 }
 
 describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
-  it('T10: startTls fails if Node has read bytes that it has not delivered, even bytes of a handshake', async () => {
+  it('T10: startTls fails if Node has read bytes that Node has not delivered, even bytes of a handshake', async () => {
     const { socket, log, raw } = await accepted(place);
     socket.pause();
     const peer = beginAsClient(raw);
@@ -151,10 +151,10 @@ describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
 });
 
 describe.each(sides)("TLS on a socket that reads into the library's memory, $name", (side) => {
-  it('T10: works, whether the last plain-text bytes were read into a block or into a frame', async () => {
+  it('T10: TLS works, whether the last plain-text bytes were read into a block or into a frame', async () => {
     const header = Buffer.alloc(4);
     header.writeUInt32BE(1_000_000);
-    // Kept chunks are in separate blocks. The rest of a large frame is read directly into the frame.
+    // Chunks that a subscriber keeps are in separate blocks. The rest of a large frame is read directly into the frame.
     const chunks = await side.pair();
     const kept = record(chunks.near.data);
     chunks.raw.write(Buffer.alloc(3_000_000, 'k'));

@@ -13,11 +13,12 @@ import {
 } from '../../../support/transport/node/unix/socket-files.js';
 import { listenerPid } from '../../../support/transport/node/unix/listener-process.js';
 
-// This platform has neither /proc nor abstract names: no folder stays open, there is no lock, and paths are shorter.
+// This platform has neither /proc nor abstract names, so the server keeps no folder open and takes no lock. The longest
+// path is shorter than on Linux.
 vi.hoisted(() => Object.defineProperty(process, 'platform', { value: 'freebsd' }));
 
 describe('a socket file on a system other than Linux', () => {
-  it('S8: is taken over if it is stale, and is removed when the server stops', async () => {
+  it('S8: a server replaces a stale socket file, and removes its own socket file when it stops', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -28,7 +29,7 @@ describe('a socket file on a system other than Linux', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S8: is owned by exactly one of several servers that start in one process', async () => {
+  it('S8: if several servers of one process start at one path, exactly one server listens', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -37,7 +38,7 @@ describe('a socket file on a system other than Linux', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: is refused if its owner is alive, or if it is not a socket', async () => {
+  it('S8: a path is refused if a server listens at it, or if the file at the path is not a socket', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await plainServer(path);
@@ -50,7 +51,7 @@ describe('a socket file on a system other than Linux', () => {
     expect(await listenerPid(path)).toBe(process.pid);
   });
 
-  it('S8: if it was replaced by a plain file, the plain file is left in place', async () => {
+  it('S8: if a plain file has replaced the socket file, the plain file is left in place', async () => {
     const path = join(await freshFolder(), 'socket');
     const stop = await started(path);
     writeFileSync(`${path}.new`, 'precious');
@@ -59,7 +60,7 @@ describe('a socket file on a system other than Linux', () => {
     expect(readFileSync(path, 'utf8')).toBe('precious');
   });
 
-  it('S8: if its path is relative, the path counts from the working directory at the subscription', async () => {
+  it('S8: a relative path is resolved in the working folder at the subscription', async () => {
     const folder = await freshFolder();
     workIn(folder);
     const starting = started('socket');
@@ -70,14 +71,14 @@ describe('a socket file on a system other than Linux', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: gives ENOENT if its folder is missing, and ENOTDIR if its folder is a plain file', async () => {
+  it('S3: the error is ENOENT if the folder is missing, and ENOTDIR if the folder is a plain file', async () => {
     const folder = await freshFolder();
     writeFileSync(join(folder, 'file'), '');
     expect(await outcome(join(folder, 'missing/socket'))).toBe('ENOENT');
     expect(await outcome(join(folder, 'file/socket'))).toBe('ENOTDIR');
   });
 
-  it('A4: may have the longest path that the system allows, but not if its name is very short', async () => {
+  it('A4: a path may have the longest length that the system allows, unless the name of the socket file is very short', async () => {
     const folder = await freshFolder();
     const long = join(folder, 'x'.repeat(103 - folder.length - 1));
     const stop = await started(long);
@@ -87,7 +88,7 @@ describe('a socket file on a system other than Linux', () => {
     mkdirSync(parent);
     expect(await outcome(join(parent, 's'))).toBe('ENAMETOOLONG');
     expect(readdirSync(parent)).toEqual([]);
-    // From within the folder, the path is short.
+    // Relative to the folder, the path of the socket file is short.
     workIn(parent);
     expect(await outcome('s')).toBe('ok');
   });

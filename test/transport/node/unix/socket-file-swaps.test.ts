@@ -9,7 +9,8 @@ import { makeStale, outcome, plainServer, started } from '../../../support/trans
 import { listenerPid } from '../../../support/transport/node/unix/listener-process.js';
 import { turns } from '../../../support/scheduling/event-loop.js';
 
-// Each hook acts like another process, between two steps of the library. It runs once, with the path of its step.
+// Each hook acts like another process that runs between two steps of the library. A hook runs once. A hook that takes
+// a path gets the path of the step.
 const hooks = vi.hoisted(() => ({
   beforeRename: undefined as ((path: string) => void) | undefined,
   beforeLink: undefined as ((path: string) => void) | undefined,
@@ -35,7 +36,7 @@ vi.mock('node:fs', async (importOriginal) => {
       hook?.(from);
       real.linkSync(from, to);
     },
-    // The library calls this to name the lock after the folder.
+    // The library calls `statSync` to name the lock after the folder.
     statSync(...args: Parameters<typeof real.statSync>): unknown {
       const hook = hooks.beforeLock;
       hooks.beforeLock = undefined;
@@ -53,7 +54,7 @@ vi.mock('node:fs', async (importOriginal) => {
 
 const { renameSync: realRename, mkdirSync: realMkdir } = await vi.importActual<typeof fs>('node:fs');
 
-/** A fresh folder, with a stale file at `path`. */
+/** A fresh folder, which contains a stale socket file at `path`. */
 let folder: string;
 let path: string;
 
@@ -67,8 +68,8 @@ beforeEach(async () => {
   });
 });
 
-describe('a file that replaces the stale socket file just before the server removes it', () => {
-  it('S8: is put back if it is a plain file', async () => {
+describe('a file that replaces the stale socket file just before the server removes the stale file', () => {
+  it('S8: if the new file is a plain file, the server puts it back', async () => {
     hooks.beforeRename = () => {
       rmSync(path);
       writeFileSync(path, 'precious');
@@ -78,7 +79,7 @@ describe('a file that replaces the stale socket file just before the server remo
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: is put back if it is a folder', async () => {
+  it('S8: if the new file is a folder, the server puts it back', async () => {
     hooks.beforeRename = () => {
       rmSync(path);
       realMkdir(path);
@@ -89,7 +90,7 @@ describe('a file that replaces the stale socket file just before the server remo
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: is put back if it is a symbolic link', async () => {
+  it('S8: if the new file is a symbolic link, the server puts it back', async () => {
     hooks.beforeRename = () => {
       rmSync(path);
       symlinkSync('nothing', path);
@@ -99,7 +100,7 @@ describe('a file that replaces the stale socket file just before the server remo
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: is put back if it is a live socket', async () => {
+  it('S8: if the new file is a live socket, the server puts it back', async () => {
     const live = await liveSocket();
     hooks.beforeRename = () => realRename(live, path);
     expect(await outcome(path)).toBe('EADDRINUSE');
@@ -107,20 +108,20 @@ describe('a file that replaces the stale socket file just before the server remo
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: is put back, then taken over, if it is another stale socket', async () => {
+  it('S8: if the new file is another stale socket, the server puts it back, then replaces it', async () => {
     await makeStale(`${path}.other`);
     hooks.beforeRename = () => realRename(`${path}.other`, path);
     expect(await outcome(path)).toBe('ok');
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: may be missing, if another process has only removed the stale file', async () => {
+  it('S8: if another process removes the stale file and creates no new file, the server listens', async () => {
     hooks.beforeRename = () => rmSync(path);
     expect(await outcome(path)).toBe('ok');
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('S8: if it can no longer be put back, is kept in another place, which the error names', async () => {
+  it('S8: if the new file can no longer be put back, it is kept in another place, which the error names', async () => {
     const live = await liveSocket();
     hooks.beforeRename = () => {
       rmSync(path);
@@ -136,7 +137,7 @@ describe('a file that replaces the stale socket file just before the server remo
 });
 
 describe('a server in a folder that other users can write to', () => {
-  it('S9: binds nothing in a folder that has replaced its private folder', async () => {
+  it('S9: the server binds nothing in a folder that has replaced the private folder of the server', async () => {
     const trap = join(folder, 'trap');
     realMkdir(trap, 0o777);
     hooks.afterMkdir = (made) => {
@@ -147,7 +148,7 @@ describe('a server in a folder that other users can write to', () => {
     for (const name of readdirSync(folder)) if (name !== 'socket') expect(readdirSync(join(folder, name))).toEqual([]);
   });
 
-  it('S9: binds nothing behind a symbolic link that has replaced its private folder', async () => {
+  it('S9: the server binds nothing behind a symbolic link that has replaced the private folder of the server', async () => {
     const trap = await freshFolder();
     hooks.afterMkdir = (made) => {
       realRename(made, `${made}.gone`);
@@ -158,10 +159,10 @@ describe('a server in a folder that other users can write to', () => {
   });
 });
 
-it('S1: a server that is unsubscribed after the removal of the stale file leaves no file', async () => {
+it('S1: if you unsubscribe from a server after the removal of the stale file, the server leaves no file', async () => {
   const subscription = listen({ path }).subscribe();
   const asked = new Promise<void>((resolve) => {
-    // The first call of `statSync` checks the library's new folder.
+    // The first call of `statSync` checks the library's new folder. The second call is the one before the lock.
     hooks.beforeLock = () => {
       hooks.beforeLock = () => {
         rmSync(path);
@@ -176,7 +177,7 @@ it('S1: a server that is unsubscribed after the removal of the stale file leaves
   expect(readdirSync(folder)).toEqual([]);
 });
 
-it('S8: without /proc, a server binds the given path directly, and removes its file', async () => {
+it('S8: without /proc, a server binds the given path directly, and removes its socket file', async () => {
   hooks.hasProc = false;
   const stop = await started(path);
   expect(readdirSync(folder)).toEqual(['socket']);
@@ -185,7 +186,7 @@ it('S8: without /proc, a server binds the given path directly, and removes its f
   expect(readdirSync(folder)).toEqual([]);
 });
 
-/** A socket file on which this process listens. */
+/** Returns the path of a socket file on which this process listens. */
 async function liveSocket(): Promise<string> {
   const live = join(await freshFolder(), 'live');
   await plainServer(live);

@@ -24,14 +24,14 @@ describe('the path of a unix server', () => {
     ['characters of four bytes', (bytes) => '🧦'.repeat(Math.floor(bytes / 4)) + 'x'.repeat(bytes % 4)],
   ];
 
-  it.each(endings)('A4: may have 107 bytes, of %s', async (_kind, ending) => {
+  it.each(endings)('A4: a path may have 107 bytes, of %s', async (_kind, ending) => {
     const folder = await freshFolder();
     const path = join(folder, ending(107 - Buffer.byteLength(folder) - 1));
     expect(Buffer.byteLength(path)).toBe(107);
     await worksAt(path);
   });
 
-  it('A4: may be a single name of 107 bytes', async () => {
+  it('A4: a path may be a single name of 107 bytes', async () => {
     const folder = await freshFolder();
     workIn(folder);
     const path = 'é'.repeat(53) + 'x';
@@ -39,7 +39,7 @@ describe('the path of a unix server', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('A4: may consist almost only of folders', async () => {
+  it('A4: almost all of the 107 bytes of a path may be its folders', async () => {
     const folder = await freshFolder();
     const parent = join(folder, 'x'.repeat(107 - folder.length - 1 - 2));
     mkdirSync(parent);
@@ -47,7 +47,7 @@ describe('the path of a unix server', () => {
     await worksAt(join(parent, 's'));
   });
 
-  it('A4: is refused if it has 108 bytes, and nothing is created', async () => {
+  it('A4: a path of 108 bytes is refused, and nothing is created', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'x'.repeat(107 - folder.length));
     expect(refusal(() => listen({ path })).code).toBe('ERR_ADDRESS_INVALID');
@@ -55,7 +55,7 @@ describe('the path of a unix server', () => {
   });
 
   it.each(['with space', '@at', '.hidden', '-dash', '"quoted"', '%2e', 'new\nline'])(
-    'can have the name %j',
+    'a socket file can have the name %j',
     async (name) => {
       const folder = await freshFolder();
       await worksAt(join(folder, name));
@@ -63,18 +63,18 @@ describe('the path of a unix server', () => {
     },
   );
 
-  it('can contain links and double slashes', async () => {
+  it('a path can contain `.`, `..` and double slashes', async () => {
     const folder = await freshFolder();
     await worksAt(`${folder}/.//../${basename(folder)}/socket`);
   });
 
-  it.each(['/', '.', '..', '/tmp/', '/tmp/.'])('is refused if it is a folder: %j', async (path) => {
+  it.each(['/', '.', '..', '/tmp/', '/tmp/.'])('a path to a folder is refused: %j', async (path) => {
     expect((await failure(path)).code).toBe('ERR_NOT_A_SOCKET');
   });
 });
 
 describe('the folder of a socket file', () => {
-  it('S3: if it is missing, gives ENOENT, and the error names the folder', async () => {
+  it('S3: if the folder is missing, the error has the code ENOENT and names the folder', async () => {
     const folder = await freshFolder();
     for (const path of [
       join(folder, 'missing/socket'),
@@ -88,18 +88,18 @@ describe('the folder of a socket file', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('S3: if it is relative and missing, is named in the error as it was given', async () => {
+  it('S3: if a relative folder is missing, the error names the folder as the address gives it', async () => {
     workIn(await freshFolder());
     expect((await failure('missing/socket')).message).toContain('"missing/"');
   });
 
-  it('S3: gives ENOTDIR if it is a plain file', async () => {
+  it('S3: if the folder is a plain file, the error has the code ENOTDIR', async () => {
     const folder = await freshFolder();
     writeFileSync(join(folder, 'file'), '');
     expect((await failure(join(folder, 'file/socket'))).code).toBe('ENOTDIR');
   });
 
-  it.skipIf(!isRoot)('S3: gives EACCES if it cannot be written to or entered', { timeout: 40_000 }, async () => {
+  it.skipIf(!isRoot)('S3: a folder without write or search permission gives EACCES', { timeout: 40_000 }, async () => {
     const folder = await freshFolder();
     const server = await starter();
     await server.become(65_534);
@@ -110,7 +110,7 @@ describe('the folder of a socket file', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it.skipIf(!isRoot)('may be unreadable if it is writable, for any umask', { timeout: 40_000 }, async () => {
+  it.skipIf(!isRoot)('a writable folder may be unreadable, for any umask', { timeout: 40_000 }, async () => {
     const folder = await freshFolder();
     chmodSync(folder, 0o733);
     const path = join(folder, 'socket');
@@ -125,13 +125,13 @@ describe('the folder of a socket file', () => {
     }
   });
 
-  it.skipIf(!isLinux)('gives an error if nothing can be created in it', async () => {
+  it.skipIf(!isLinux)('a folder in which nothing can be created gives an error', async () => {
     expect((await failure('/proc/socket')).code).toMatch(/^(ENOENT|EACCES|EPERM|EROFS)$/);
   });
 });
 
 describe('a server at a path without a file', () => {
-  it('S12: serves a client that connects in the turn of the subscription', async () => {
+  it('S12: the server serves a client that connects in the turn of the subscription to the server', async () => {
     const path = join(await freshFolder(), 'socket');
     const server = listen({ path }).subscribe(({ data }) => data.subscribe(data));
     onTestFinished(() => server.unsubscribe());
@@ -154,12 +154,12 @@ describe('a server at a path without a file', () => {
     onTestFinished(() => subscription.unsubscribe());
     expect(statSync(path).mode & 0o777).toBe(0o640);
     expect(readdirSync(folder)).toEqual(['socket']);
-    // As on every transport, nothing is emitted during the subscription.
+    // As on every transport, nothing is emitted during the call of `subscribe`.
     expect(isTold).toBe(false);
     expect(await listening).toEqual({ transport: 'unix', path });
   });
 
-  it('S1: removes its file at once when it is unsubscribed in the same turn, and frees the path', async () => {
+  it('S1: if you unsubscribe in the turn of the subscription, the server removes its file at once, and the path is free again', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     for (let round = 0; round < 20; round++) {
@@ -171,12 +171,12 @@ describe('a server at a path without a file', () => {
     await worksAt(path);
   });
 
-  it('S8: wins against a server that is subscribed to later in the same turn', async () => {
+  it('S8: if two servers at one path are subscribed to in one turn, the first server listens, and the second server fails', async () => {
     const path = join(await freshFolder(), 'socket');
     expect(await Promise.all([outcome(path), outcome(path)])).toEqual(['ok', 'EADDRINUSE']);
   });
 
-  it('S3: reports a failure only after `subscribe` has returned', async () => {
+  it('S3: the server reports a failure only after `subscribe` has returned', async () => {
     const path = join(await freshFolder(), 'missing/socket');
     const codes: string[] = [];
     const ended = new Promise<void>((resolve) => {
@@ -194,7 +194,7 @@ describe('a server at a path without a file', () => {
 });
 
 describe('a server whose start is given up or fails', () => {
-  it('S1: leaves nothing behind when it is unsubscribed in the same turn', async () => {
+  it('S1: a server leaves nothing behind if you unsubscribe in the turn of the subscription', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const before = await openFiles();
@@ -203,7 +203,7 @@ describe('a server whose start is given up or fails', () => {
     await expect.poll(openFiles).toBe(before);
   });
 
-  it('S1: leaves nothing behind when it is unsubscribed after any number of turns', async () => {
+  it('S1: a server leaves nothing behind if you unsubscribe after any number of turns', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     const before = await openFiles();
@@ -219,7 +219,7 @@ describe('a server whose start is given up or fails', () => {
   });
 
   it.skipIf(!isLinux)(
-    'S1: leaves the stale file and nothing else when it is unsubscribed while it waits for the lock',
+    'S1: if you unsubscribe while the server waits for the lock, the server leaves the stale file and nothing else',
     async () => {
       const folder = await freshFolder();
       const path = join(folder, 'socket');
@@ -237,7 +237,7 @@ describe('a server whose start is given up or fails', () => {
     },
   );
 
-  it('leaves nothing behind after a failure', async () => {
+  it('a server that fails to bind leaves nothing behind', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await plainServer(path);
@@ -249,7 +249,7 @@ describe('a server whose start is given up or fails', () => {
 });
 
 describe.skipIf(!isLinux)('a server with few free descriptors', () => {
-  it('S3: fails with EMFILE and leaves nothing behind if they are too few, and listens otherwise', async () => {
+  it('S3: with too few descriptors, the server fails with EMFILE and leaves nothing behind, and otherwise it listens', async () => {
     const folder = await freshFolder();
     const outcomes = await outcomesWithFew(join(folder, 'socket'));
     expect(outcomes).toEqual([...Array<string>(3).fill('EMFILE'), ...Array<string>(3).fill('ok')]);
@@ -258,7 +258,7 @@ describe.skipIf(!isLinux)('a server with few free descriptors', () => {
 });
 
 describe.skipIf(!isLinux)('the lock of a stale path', () => {
-  it('S8: lets a waiting server continue once it is free', async () => {
+  it('S8: a server that waits for the lock continues when the lock is free', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -269,7 +269,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
     expect(await result).toBe('ok');
   });
 
-  it('S8: is no longer awaited once another server has taken the path over', async () => {
+  it('S8: a server stops waiting for the lock when another server listens at the path', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -281,7 +281,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
     expect(await result).toBe('EADDRINUSE');
   });
 
-  it('S8: even if it is never released, only delays the start of a server', async () => {
+  it('S8: a lock that is never released only delays the start of a server', async () => {
     const folder = await freshFolder();
     const path = join(folder, 'socket');
     await makeStale(path);
@@ -290,7 +290,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
     expect(readdirSync(folder)).toEqual(['socket']);
   });
 
-  it('is the same for all spellings of a path', async () => {
+  it('the lock is the same for all spellings of a path', async () => {
     const folder = await freshFolder();
     await makeStale(join(folder, 'socket'));
     const unlock = await lockOf(folder, 'socket');
@@ -303,7 +303,7 @@ describe.skipIf(!isLinux)('the lock of a stale path', () => {
 });
 
 describe.skipIf(!isLinux)('an abstract name', () => {
-  it('S13: needs no file, and is refused while another server has it', async () => {
+  it('S13: an abstract name needs no file, and is refused while another server uses the name', async () => {
     const address = `unix:@rxjs-sockets-test-${process.pid}`;
     const server = listen(address);
     const listening = firstValueFrom(server.listening);
@@ -315,7 +315,7 @@ describe.skipIf(!isLinux)('an abstract name', () => {
     await expect.poll(() => outcome(address.replace('unix:@', '\0'))).toBe('ok');
   });
 
-  it('S13: is reachable in the turn of the subscription', async () => {
+  it('S13: a server at an abstract name is reachable in the turn of the subscription to the server', async () => {
     const address = `unix:@rxjs-sockets-test-${process.pid}-turn`;
     const server = listen(address).subscribe(({ data }) => data.subscribe(data));
     onTestFinished(() => server.unsubscribe());
@@ -325,13 +325,13 @@ describe.skipIf(!isLinux)('an abstract name', () => {
     expect(String(await answer)).toBe('hello');
   });
 
-  it('S13: has no mode', () => {
+  it('S13: the option `mode` is refused for an abstract name', () => {
     const error = refusal(() => listen('unix:@rxjs-sockets-test', { mode: 0o600 }));
     expect(error.code).toBe('ERR_OPTION_INVALID');
     expect(error.message).toContain('mode');
   });
 
-  it.each(['x'.repeat(107), 'é'.repeat(53) + 'x'])('A4: may have 107 bytes: %s', async (name) => {
+  it.each(['x'.repeat(107), 'é'.repeat(53) + 'x'])('A4: an abstract name may have 107 bytes: %s', async (name) => {
     const path = `\0${name}`;
     const listening = await outcome(path);
     expect(listening).toBe('ok');
@@ -339,7 +339,7 @@ describe.skipIf(!isLinux)('an abstract name', () => {
     await once(socket, 'close');
   });
 
-  it.each(['x'.repeat(108), 'é'.repeat(54)])('A4: may not have 108 bytes: %s', (name) => {
+  it.each(['x'.repeat(108), 'é'.repeat(54)])('A4: an abstract name must not have 108 bytes: %s', (name) => {
     for (const address of [`unix:@${name}`, { path: `\0${name}` }]) {
       expect(refusal(() => listen(address)).code).toBe('ERR_ADDRESS_INVALID');
       expect(refusal(() => connect(address)).code).toBe('ERR_ADDRESS_INVALID');
@@ -361,7 +361,7 @@ describe('the options of a socket file', () => {
   });
 });
 
-/** Checks that a server at the path can be reached and removes its file, whether or not a stale file was there. */
+/** Checks, with and without a stale file, that a server at the path can be reached and removes its file. */
 async function worksAt(path: string): Promise<void> {
   for (const isStale of [false, true]) {
     if (isStale) await makeStale(path);
@@ -385,7 +385,7 @@ async function failure(path: string): Promise<SocketError> {
   );
 }
 
-/** Takes the lock of a path, as another process does when it starts a server there. */
+/** Takes the lock of a path, as another process does when it starts a server at this path. */
 async function lockOf(folder: string, name: string): Promise<Unlock> {
   const { dev, ino } = statSync(folder, { bigint: true });
   const unlock = await tryLock(`${dev}:${ino}/${name}`);
@@ -398,7 +398,7 @@ async function openFiles(): Promise<number> {
   return readdirSync('/proc/self/fd').length;
 }
 
-/** The results of listening at the path in a process with 0, 1, 2, … free descriptors. */
+/** Returns the results of listening at the path in a process with 0, 1, 2, … free descriptors. */
 async function outcomesWithFew(path: string): Promise<string[]> {
   const program = fileURLToPath(
     new URL('../../../support/transport/node/unix/listen-with-few-descriptors.ts', import.meta.url),

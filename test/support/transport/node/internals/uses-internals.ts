@@ -2,7 +2,7 @@ import { inject } from 'vitest';
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** Whether the default transport uses Node's internals. It does not in the project `public-api`. */
+    /** Whether the default transport uses Node's internals. In vitest's project `public-api`, it does not. */
     readonly internals: boolean;
   }
 }

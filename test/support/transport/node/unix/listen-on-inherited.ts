@@ -9,7 +9,7 @@ import { until } from '../../../scheduling/event-loop.js';
 const [where = ''] = process.argv.slice(2);
 const fd = Number(where.replace('fd:', ''));
 
-/** The inode that is open as `fd`. Once `fd` is closed, the next open file may get its number. */
+/** The inode that is open as `fd`. Once `fd` is closed, the next file that is opened can get the same number. */
 const inode = (): number | undefined => {
   try {
     return fstatSync(fd).ino;
@@ -44,7 +44,7 @@ for (let run = 0; run < 2; run++) {
   for (const connection of server.connections) await firstValueFrom(connection.closed);
   console.log(`descriptor ${isSame() ? 'open' : 'closed'}`);
   if (other.listening) break;
-  // `other` gets the lowest free number. This is `fd`, unless another thread uses it for a moment.
+  // `other` gets the lowest free descriptor number: `fd`, unless another thread uses that number for a moment.
   await until(() => inode() === undefined);
   other.listen(0, '127.0.0.1');
   await once(other, 'listening');

@@ -12,18 +12,18 @@ const root = fileURLToPath(new URL('../../../../..', import.meta.url));
 /** A separate process that listens on request, and sends its pid to each client. */
 export interface Starter {
   readonly pid: number;
-  /** `'ok'` once it listens, or the code of the error. */
+  /** Resolves with `'ok'` once the process listens, or with the code of the error. */
   listen(path: string, options?: ListenOptions): Promise<string>;
-  /** Unsubscribes from the server. */
+  /** Makes the process unsubscribe from its server. */
   stop(): Promise<string>;
   chdir(folder: string): Promise<string>;
   umask(mask: number): Promise<string>;
-  /** Drops root's privileges. */
+  /** Makes the process drop root's privileges. */
   become(user: number): Promise<string>;
   /** Sends a command whose answer is not awaited. */
   tell(order: Order): void;
   signal(signal: NodeJS.Signals): void;
-  /** Stops it with SIGTERM. Returns its exit code, or the signal that ended it. */
+  /** Stops the process with SIGTERM. Returns its exit code, or the signal that ended the process. */
   terminate(): Promise<number | string>;
   kill(): Promise<void>;
 }
@@ -72,7 +72,7 @@ async function end(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-/** The pid of the {@link Starter} at `path`. Rejects if none listens there. */
+/** The pid of the {@link Starter} that listens at `path`. Rejects if no process listens at `path`. */
 export async function listenerPid(path: string): Promise<number> {
   const socket = net.connect({ path });
   let text = '';

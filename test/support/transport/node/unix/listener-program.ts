@@ -1,4 +1,4 @@
-// A process that listens on request. The tests of socket files start several at once, and stop and kill them.
+// A process that listens on request. The tests of socket files start several such processes, and stop or kill them.
 import { listen, type ListenOptions, type Server, type SocketError } from 'rxjs-sockets';
 import type { Subscription } from 'rxjs';
 
@@ -13,7 +13,7 @@ export type Order =
 let server: Server | undefined;
 let serving: Subscription | undefined;
 
-/** `'ok'`, or the code of the error. */
+/** Answers a command with `'ok'` or the code of the error. */
 const answer = (text: string): void => {
   process.send?.(text);
 };
@@ -49,7 +49,7 @@ process.on('message', (order: Order) => {
   }
   answer('ok');
 });
-// A service is stopped with SIGTERM.
+// SIGTERM is the signal that stops a service.
 process.on('SIGTERM', () => {
   void server?.shutdown().then(() => process.disconnect());
 });

@@ -1,4 +1,4 @@
-// A thread that listens at once, and reports 'ok' or the code of the error. It unsubscribes on request.
+// A thread that listens as soon as it runs, and reports 'ok' or the code of the error. At a message, it unsubscribes.
 import { parentPort, workerData } from 'node:worker_threads';
 import { register } from 'tsx/esm/api';
 

@@ -6,11 +6,11 @@ import { listen, type ListenOptions, type SocketError } from 'rxjs-sockets';
 import { onTestFinished } from 'vitest';
 import { freshFolder } from '../../places.js';
 
-/** Starts a server in this process. Returns a function that stops it. The end of the test also stops the server. */
+/** Starts a server in this process. Returns a function that stops the server. The end of the test also stops it. */
 export async function started(path: string, options: ListenOptions = {}): Promise<() => void> {
   const server = listen({ path }, options);
   return new Promise((resolve, reject) => {
-    // Another server may connect only to check whether this one listens.
+    // A connection can come from another server that only checks whether this server listens.
     const subscription = server.subscribe({ next: (connection) => connection.destroy(), error: reject });
     const stop = (): void => subscription.unsubscribe();
     onTestFinished(stop);
@@ -26,7 +26,7 @@ export async function outcome(path: string, options: ListenOptions = {}): Promis
   );
 }
 
-/** A plain `net.Server` that sends the pid. It closes with the test, and Node then removes the file at its path. */
+/** A plain `net.Server` that sends its pid to each client. It closes with the test. Node then removes its file. */
 export async function plainServer(path: string): Promise<net.Server> {
   const server = net.createServer((socket) => socket.on('error', () => undefined).end(String(process.pid)));
   onTestFinished(() => {
@@ -47,7 +47,7 @@ export async function makeStale(path: string, mode = 0o600): Promise<void> {
   await once(server, 'close');
 }
 
-/** A text that differs for each file, and changes with the file. */
+/** A text that differs for each file, and changes when the file or its permissions change. */
 export function fingerprint(path: string): string {
   const { dev, ino, mode, mtimeNs, ctimeNs } = lstatSync(path, { bigint: true });
   return [dev, ino, mode, mtimeNs, ctimeNs].join(' ');
