@@ -24,7 +24,7 @@ const versions = [oldest, '22.13.0', '24.0.0', '26.0.0'];
 describe('what `npm ci` installs', () => {
   it('runs on the oldest Node that the README promises', async () => {
     const readme = await readFile(join(root, 'README.md'), 'utf8');
-    const [, promised, second] = /needs Node (\d+\.\d+), (\d+\.\d+) or a later/.exec(readme) ?? [];
+    const [, second, promised] = /needs Node (\d+\.\d+) or later, or\s+Node\s+(\d+\.\d+)/.exec(readme) ?? [];
     expect(manifest.engines.node).toBe(`^${promised}.0 || >=${second}.0`);
   });
 
