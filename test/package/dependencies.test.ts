@@ -24,7 +24,7 @@ const versions = [oldest, '22.13.0', '24.0.0', '26.0.0'];
 describe('what `npm ci` installs', () => {
   it('runs on the oldest Node that the README promises', async () => {
     const readme = await readFile(join(root, 'README.md'), 'utf8');
-    const [, second, promised] = /needs Node (\d+\.\d+) or later, or\s+Node\s+(\d+\.\d+)/.exec(readme) ?? [];
+    const [, promised, second] = /needs Node (\d+\.\d+),\s+(\d+\.\d+) or a later/.exec(readme) ?? [];
     expect(manifest.engines.node).toBe(`^${promised}.0 || >=${second}.0`);
   });
 
@@ -41,7 +41,7 @@ describe('what `npm ci` installs', () => {
     const cwd = await freshFolder();
     for (const file of ['package.json', 'package-lock.json', '.npmrc'])
       await copyFile(join(root, file), join(cwd, file));
-    // The npm that started this test must not pass its settings on.
+    // The settings of the npm that runs this test must not apply.
     const own = Object.entries(process.env).filter(([name]) => !name.startsWith('npm_config_'));
     const env = { ...Object.fromEntries(own), npm_config_loglevel: 'warn', npm_config_cache: join(cwd, 'cache') };
     const { stderr } = await promisify(execFile)('npm', ['ci', '--dry-run', '--offline'], { cwd, env });
