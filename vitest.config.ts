@@ -23,6 +23,13 @@ export const base = {
   },
 } satisfies ViteUserConfig;
 
+/** The project `internals`: every test, with the default transport. */
+export const internals = {
+  name: 'internals',
+  setupFiles: ['test/support/transport/node/internals/await-self-test.ts'],
+  provide: { internals: true },
+} satisfies TestProjectInlineConfiguration['test'];
+
 /**
  * The tests of the project `public-api`: the rules on real sockets, with a transport that uses Node's public API only.
  */
@@ -45,9 +52,8 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'internals',
+          ...internals,
           include: ['test/**/*.test.ts'],
-          provide: { internals: true },
           typecheck: {
             enabled: true,
             include: ['test/types/**/*.test-d.ts'],

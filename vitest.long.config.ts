@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { base, publicApi } from './vitest.config.js';
+import { base, internals, publicApi } from './vitest.config.js';
 
 // What takes long: simulations, soaks, floods, long random sequences, measurements of time and memory, programs in
 // processes of their own, and services against real programs.
@@ -11,7 +11,7 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'internals', include: ['test/**/*.long.test.ts'], provide: { internals: true } },
+        test: { ...internals, include: ['test/**/*.long.test.ts'] },
       },
       { extends: true, test: { ...publicApi, include: ['test/conformance/**/*.long.test.ts'] } },
     ],

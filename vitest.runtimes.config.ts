@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { base, publicApi } from './vitest.config.js';
+import { base, internals, publicApi } from './vitest.config.js';
 
 // The tests that run on every version of Node: the rules on real sockets, and the packed package.
 export default defineConfig({
@@ -14,12 +14,11 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'internals',
+          ...internals,
           include: [
             'test/{conformance,faults,model,runtimes,transport}/**/*.test.ts',
             'test/flow/hold-memory.long.test.ts',
           ],
-          provide: { internals: true },
         },
       },
       { extends: true, test: publicApi },

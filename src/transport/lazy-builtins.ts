@@ -1,4 +1,5 @@
 import type asyncHooks from 'node:async_hooks';
+import type { Cluster } from 'node:cluster';
 import type crypto from 'node:crypto';
 import type dns from 'node:dns';
 import type tls from 'node:tls';
@@ -8,6 +9,11 @@ import type tls from 'node:tls';
 
 export function nodeAsyncHooks(): typeof asyncHooks {
   return process.getBuiltinModule('node:async_hooks');
+}
+
+export function nodeCluster(): Cluster {
+  // The type has `default`, as an import does; the value is the module itself.
+  return process.getBuiltinModule('node:cluster') as unknown as Cluster;
 }
 
 export function nodeCrypto(): typeof crypto {

@@ -5,10 +5,19 @@ import { systemError } from '../../errors/node-errors.js';
 import { trustedPeers } from '../../proxy-protocol/trusted-peers.js';
 import { bind, bindError, type FileBinding, hasFile } from './binding.js';
 import { DescriptorMonitor } from './descriptor-monitor.js';
+import { HandleSocket } from './handle-socket.js';
 import { HandshakeGate } from './handshake-gate.js';
 import type { Gate } from './internals/accept-gate.js';
+import { acceptHandles, type StreamHandle, type StreamHandles } from './internals/stream-handle.js';
 import { type NodeContext, NodeSocket } from './node-socket.js';
-import { boundAddressOf, localAddressOf, remoteAddressOf, withTls } from './socket-addresses.js';
+import {
+  boundAddressOf,
+  localAddressOf,
+  localNameOf,
+  remoteAddressOf,
+  remoteNameOf,
+  withTls,
+} from './socket-addresses.js';
 import { tcpOptions } from './tcp-options.js';
 import { TlsAcceptor } from './tls/server-handshakes.js';
 import type { Listener, ListenerEvents, ListenerOptions } from '../transport.js';
@@ -23,10 +32,12 @@ export class NodeListener implements Listener {
   private readonly acceptGate: Gate;
   private readonly handshakeGate: HandshakeGate;
   private readonly descriptors: DescriptorMonitor;
+  private readonly options: ListenerOptions;
   private file: FileBinding | undefined;
   /** The local address of all connections, if they share one. Keeping it saves a system call for each connection. */
   private local: Address | undefined;
   private isHeld = false;
+  private takingHandles: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
   constructor(context: NodeContext, address: Address, options: ListenerOptions, events: ListenerEvents) {
@@ -35,6 +46,7 @@ export class NodeListener implements Listener {
     this.context = context;
     this.address = address;
     this.events = events;
+    this.options = options;
     this.isSecure = tls !== undefined;
     this.server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, ...tcpOptions(options) });
     this.acceptGate = internals.acceptGate(this.server);
@@ -100,6 +112,8 @@ export class NodeListener implements Listener {
     const fileClosed = this.file?.close();
     this.server.close();
     await fileClosed;
+    // The self-test of handles may still have sockets open.
+    await this.takingHandles;
     // libuv closes handles at the end of a turn of the event loop, after its immediates. So wait for the second
     // immediate.
     await nextTurn();
@@ -153,12 +167,42 @@ export class NodeListener implements Listener {
     }
     this.acceptGate.opened();
     this.descriptors.start();
+    this.takingHandles = this.takeHandles();
     const local = this.markTls(boundAddressOf(this.server, this.address));
     if (local.transport !== 'tcp' || (this.address.transport === 'tcp' && isOneHost(local.host))) {
       this.local = Object.freeze(local);
     }
     // If the address has a socket file, `onPublished` calls `onListening` later.
     if (!hasFile(this.address)) this.events.onListening(local);
+  }
+
+  /** Accepts handles instead of sockets from now on, if they work, and if connections start without a handshake. */
+  private async takeHandles(): Promise<void> {
+    const { address, context, events, options, server } = this;
+    if (options.tls !== undefined || options.proxyProtocol !== undefined) return;
+    const handles = await context.internals.streamHandles();
+    if (handles === undefined || this.isClosed) return;
+    acceptHandles(
+      server,
+      (handle) => {
+        this.acceptedHandle(handles, handle);
+      },
+      (error) => {
+        if (!this.isClosed) events.onIncident(systemError(error, 'accept', address));
+      },
+    );
+  }
+
+  private acceptedHandle(handles: StreamHandles, handle: StreamHandle): void {
+    if (this.isClosed) {
+      handle.close();
+      return;
+    }
+    this.descriptors.accepted(handle.fd);
+    const { address, context, options } = this;
+    const local = this.local ?? localAddressOf(localNameOf(handle), address);
+    const remote = remoteAddressOf(remoteNameOf(handle), undefined, address);
+    this.events.onConnection(new HandleSocket(context, handles, handle, { local, remote }, options));
   }
 
   private failed(cause: unknown): void {

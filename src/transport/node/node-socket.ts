@@ -13,7 +13,7 @@ import { plainEnd, type StreamEnd, tlsEnd } from './stream-end.js';
 import { StreamReader } from './stream-reader.js';
 import type { SecureSocket } from './tls/handshake.js';
 import type { TlsAcceptors } from './tls/server-handshakes.js';
-import { isTlsServer, prepareTls } from './tls/start-tls.js';
+import { isTlsServer, prepareTls, type TlsStarter } from './tls/start-tls.js';
 import { handshakeError, tlsError } from './tls/tls-errors.js';
 import { tlsInfo } from './tls/tls-info.js';
 import { WriteCompletion } from './write-completion.js';
@@ -159,30 +159,40 @@ export class NodeSocket implements TransportSocket, ReaderOwner {
     const start = prepareTls(options, this.dialled, this.context.acceptors);
     const isServer = isTlsServer(options, this.dialled);
     return (secured) => {
-      const { raw } = this;
-      if (this.life !== 'open') return;
-      if (raw.readableLength > 0) {
-        this.failed(handshakeError(new Error('bytes came in the clear'), undefined, this.remote));
-        return;
-      }
-      this.layer = 'securing';
-      this.detachPlain();
-      start(raw, this.remote, {
-        onSecure: (secure) => {
-          raw.off('error', ignore);
-          raw.on('error', onError);
-          this.attachTls(secure, isServer);
-          // After `reset`, read nothing. The socket can still be read here, because `reset` destroys it only in a later
-          // turn.
-          if (this.life !== 'open' || this.events === undefined) return;
-          this.read(this.events);
-          secured();
-        },
-        onError: (error) => {
-          this.failed(error);
-        },
-      });
+      if (this.events !== undefined) this.secure(this.events, start, isServer, secured);
     };
+  }
+
+  /**
+   * Performs the handshake of `startTls`. The socket need not be open yet.
+   *
+   * @internal
+   */
+  secure(events: BorrowingSocketEvents, start: TlsStarter, isServer: boolean, secured: () => void): void {
+    const { raw } = this;
+    this.events = events;
+    if (this.life !== 'open') return;
+    if (raw.readableLength > 0) {
+      this.failed(handshakeError(new Error('bytes came in the clear'), undefined, this.remote));
+      return;
+    }
+    this.layer = 'securing';
+    this.detachPlain();
+    start(raw, this.remote, {
+      onSecure: (secure) => {
+        raw.off('error', ignore);
+        raw.on('error', onError);
+        this.attachTls(secure, isServer);
+        // After `reset`, read nothing. The socket can still be read here, because `reset` destroys it only in a later
+        // turn.
+        if (this.life !== 'open') return;
+        this.read(events);
+        secured();
+      },
+      onError: (error) => {
+        this.failed(error);
+      },
+    });
   }
 
   private detachPlain(): void {

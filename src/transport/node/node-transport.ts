@@ -44,6 +44,7 @@ export interface NodeTransportOptions {
  * - A held server still accepts up to `acceptQueue` clients. These clients wait in the process instead of in the
  *   kernel.
  * - Each chunk is read into new memory, so reading is slower.
+ * - An accepted connection takes more time and memory.
  * - `bufferedBytes` falls only when the kernel has taken a complete write.
  * - A reset right after the last bytes counts as the end of the stream. With TLS, a FIN without a close_notify also
  *   counts as the end.

@@ -1,12 +1,33 @@
 import type net from 'node:net';
 import type { Address } from '../../address/address.js';
+import type { HandleName, StreamHandle } from './internals/stream-handle.js';
 import { inheritedAddress } from './unix/inherited-socket.js';
+
+/** The addresses of a socket, as a `net.Socket` has them; undefined for a unix socket, or if the socket has closed. */
+export interface SocketNames {
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+}
+
+export function localNameOf(handle: StreamHandle): SocketNames {
+  const name: HandleName = {};
+  handle.getsockname?.(name);
+  return { localAddress: name.address, localPort: name.port };
+}
+
+export function remoteNameOf(handle: StreamHandle): SocketNames {
+  const name: HandleName = {};
+  handle.getpeername?.(name);
+  return { remoteAddress: name.address, remotePort: name.port };
+}
 
 /** The address of a unix peer without a path. */
 const unnamed: Address = Object.freeze({ transport: 'unix', path: '' });
 
 /** Returns the local address of a connected socket, or `unix` for a unix socket. */
-export function localAddressOf(socket: net.Socket, unix: Address): Address {
+export function localAddressOf(socket: SocketNames, unix: Address): Address {
   if (unix.transport !== 'tcp' && socket.localAddress === undefined) return unix;
   return tcpAddress(socket.localAddress, socket.localPort);
 }
@@ -15,7 +36,7 @@ export function localAddressOf(socket: net.Socket, unix: Address): Address {
  * @param dialled - the address that was dialled, if this end is the client
  * @param bound - the address of the server, if the socket was accepted
  */
-export function remoteAddressOf(socket: net.Socket, dialled: Address | undefined, bound?: Address): Address {
+export function remoteAddressOf(socket: SocketNames, dialled: Address | undefined, bound?: Address): Address {
   if (dialled?.transport === 'unix' || (socket.remoteAddress === undefined && dialled !== undefined)) return dialled;
   if (bound?.transport === 'unix') return unnamed;
   // If the socket has no `remoteAddress`, it is a unix socket, or a TCP socket that has already closed. If the server's

@@ -1,5 +1,6 @@
 import net from 'node:net';
 import { onTestFinished } from 'vitest';
+import { HandleSocket } from '../../../src/transport/node/handle-socket.js';
 import { MemorySocket } from '../../../src/transport/memory/memory-socket.js';
 
 type Method = (...args: never[]) => unknown;
@@ -10,12 +11,14 @@ type Method = (...args: never[]) => unknown;
  */
 export function countWrites(onWrite: () => void = () => undefined): { readonly count: number } {
   const counter = { count: 0 };
-  const count = (prototype: object, name: string): void => {
-    const methods = prototype as Record<string, Method>;
+  const count = <T extends object>(prototype: T, name: string, counts: (socket: T) => boolean = () => true): void => {
+    const methods = prototype as unknown as Record<string, Method>;
     const original = methods[name]!;
-    methods[name] = function (this: unknown, ...args: never[]): unknown {
-      counter.count++;
-      onWrite();
+    methods[name] = function (this: T, ...args: never[]): unknown {
+      if (counts(this)) {
+        counter.count++;
+        onWrite();
+      }
       return original.apply(this, args);
     };
     onTestFinished(() => {
@@ -24,6 +27,9 @@ export function countWrites(onWrite: () => void = () => undefined): { readonly c
   };
   count(net.Socket.prototype, '_write');
   count(net.Socket.prototype, '_writev');
+  // After `startTls`, a HandleSocket writes to a `net.Socket`, and is not counted again.
+  count(HandleSocket.prototype, 'write', ({ tls }: HandleSocket) => tls === undefined);
+  count(HandleSocket.prototype, 'writeAll', ({ tls }: HandleSocket) => tls === undefined);
   count(MemorySocket.prototype, 'writeAll');
   return counter;
 }

@@ -38,7 +38,11 @@ const connectionErrors = new Set<unknown>([
  */
 export function hiddenReset(socket: net.Socket): Error | undefined {
   const fd = descriptorOf(socket);
-  if (fd === undefined) return undefined;
+  return fd === undefined ? undefined : resetOf(fd);
+}
+
+/** The same for the descriptor of a socket. */
+export function resetOf(fd: number): Error | undefined {
   try {
     readSync(fd, oneByte, 0, 1, null);
     return undefined;

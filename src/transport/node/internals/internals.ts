@@ -5,6 +5,8 @@ import { neverTruncated, type TlsStreamEnd, watchTlsEnd } from './close-notify.j
 import { descriptorOf } from './descriptor.js';
 import { type DirectRead, onreadSymbols } from './direct-read.js';
 import { hiddenReset } from './hidden-reset.js';
+import { streamHandles } from './handle-self-test.js';
+import type { StreamHandles } from './stream-handle.js';
 import { asyncContext, parentProperty, type TlsParents } from './tls-parent.js';
 import { unsentBytes } from './unsent-bytes.js';
 
@@ -21,6 +23,8 @@ export interface NodeInternals {
   hiddenReset(socket: net.Socket): Error | undefined;
   watchTlsEnd(socket: tls.TLSSocket): TlsStreamEnd;
   readonly tlsParents: TlsParents;
+  /** Resolves with what is needed to use the handles of accepted connections; with undefined if they do not work. */
+  streamHandles(): Promise<StreamHandles | undefined>;
 }
 
 export const nodeInternals: NodeInternals = {
@@ -31,6 +35,7 @@ export const nodeInternals: NodeInternals = {
   hiddenReset,
   watchTlsEnd,
   tlsParents: parentProperty,
+  streamHandles,
 };
 
 export const publicApiOnly: NodeInternals = {
@@ -41,4 +46,5 @@ export const publicApiOnly: NodeInternals = {
   hiddenReset: () => undefined,
   watchTlsEnd: () => neverTruncated,
   tlsParents: asyncContext,
+  streamHandles: () => Promise.resolve(undefined),
 };

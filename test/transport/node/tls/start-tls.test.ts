@@ -68,7 +68,7 @@ async function dialled(place: Place, keeps?: boolean): Promise<Opened> {
   return open(socket, await accepted, keeps);
 }
 
-async function accepted(place: Place): Promise<Opened> {
+async function accepted(place: Place, transport = nodeTransport()): Promise<Opened> {
   const options: ListenerOptions = {
     backlog: 1,
     mode: 0o600,
@@ -84,7 +84,7 @@ async function accepted(place: Place): Promise<Opened> {
   const where = parseAddress(await place.address());
   const arrival = await new Promise<{ socket: TransportSocket; raw: net.Socket }>((resolve, failed) => {
     const raw = new Promise<net.Socket>((found) => {
-      const listener = nodeTransport().listen(where, options, {
+      const listener = transport.listen(where, options, {
         onListening: (address) => void rawClient(address).then(found),
         onConnection: (socket) => void raw.then((client) => resolve({ socket, raw: client })),
         onError: failed,
@@ -98,7 +98,8 @@ async function accepted(place: Place): Promise<Opened> {
 
 describe.each(realPlaces)('TLS on an open socket, over $name', (place) => {
   it('T10: startTls fails if Node has read bytes that Node has not delivered, even bytes of a handshake', async () => {
-    const { socket, log, raw } = await accepted(place);
+    // A paused handle leaves the bytes in the kernel, from where TLS reads them.
+    const { socket, log, raw } = await accepted(place, nodeTransport({ internals: false }));
     socket.pause();
     const peer = beginAsClient(raw);
     await until(() => (socket as unknown as { raw: net.Socket }).raw.readableLength > 0);
