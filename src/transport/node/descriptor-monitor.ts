@@ -59,7 +59,7 @@ export class DescriptorMonitor {
 
   /** @param fd - the descriptor of the accepted socket; undefined if Node does not show it */
   accepted(fd: number | undefined): void {
-    if (this.isShort) return;
+    if (this.isShort || (fd !== undefined && fd < this.limit - margin && !this.wasShort)) return;
     const wasNear = this.isNear;
     if (fd !== undefined) this.note(fd);
     const mayBeShort = fd === undefined ? this.isNear || this.hasNotTriedLately : fd >= this.limit - reserve;

@@ -73,6 +73,7 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
     handle: StreamHandle,
     names: { readonly local: Address; readonly remote: Address },
     options: SocketOptions,
+    areOptionsSet: boolean,
   ) {
     this.context = context;
     this.handles = handles;
@@ -80,8 +81,11 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
     this.local = names.local;
     this.remote = names.remote;
     this.options = options;
-    if (options.noDelay) handle.setNoDelay?.(true);
-    if (options.keepAlive > 0) this.setKeepAlive(true, Math.max(1_000, options.keepAlive));
+    if (!areOptionsSet) {
+      const { noDelay, keepAlive, keepAliveInitialDelay } = tcpOptions(options);
+      if (noDelay) handle.setNoDelay?.(true);
+      if (keepAlive) handle.setKeepAlive?.(true, Math.trunc(keepAliveInitialDelay / 1_000));
+    }
     this.handle[owner] = this;
     flushAtExit();
   }
@@ -198,6 +202,11 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
   end(): void {
     if (this.upgraded !== undefined) this.upgraded.end();
     else if (this.life === 'open' && this.fin === 'unsent') {
+      // If the peer has finished, and the kernel has taken everything, closing also sends the FIN.
+      if (this.hasReceivedFin && !this.isBroken && this.handle.writeQueueSize === 0) {
+        this.finTaken();
+        return;
+      }
       this.fin = 'queued';
       const request: ShutdownRequest & Owned = this.handles.newShutdown();
       request[owner] = this;

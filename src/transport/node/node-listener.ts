@@ -8,7 +8,7 @@ import { DescriptorMonitor } from './descriptor-monitor.js';
 import { HandleSocket } from './handle-socket.js';
 import { HandshakeGate } from './handshake-gate.js';
 import type { Gate } from './internals/accept-gate.js';
-import { acceptHandles, type StreamHandle, type StreamHandles } from './internals/stream-handle.js';
+import { acceptHandles, setInheritedOptions, type StreamHandle, type StreamHandles } from './internals/stream-handle.js';
 import { type NodeContext, NodeSocket } from './node-socket.js';
 import {
   boundAddressOf,
@@ -182,10 +182,14 @@ export class NodeListener implements Listener {
     if (options.tls !== undefined || options.proxyProtocol !== undefined) return;
     const handles = await context.internals.streamHandles();
     if (handles === undefined || this.isClosed) return;
+    const { noDelay, keepAlive, keepAliveInitialDelay } = tcpOptions(options);
+    const areOptionsSet =
+      address.transport === 'tcp' &&
+      setInheritedOptions(server, noDelay, keepAlive ? Math.trunc(keepAliveInitialDelay / 1_000) : 0);
     acceptHandles(
       server,
       (handle) => {
-        this.acceptedHandle(handles, handle);
+        this.acceptedHandle(handles, handle, areOptionsSet);
       },
       (error) => {
         if (!this.isClosed) events.onIncident(systemError(error, 'accept', address));
@@ -193,7 +197,7 @@ export class NodeListener implements Listener {
     );
   }
 
-  private acceptedHandle(handles: StreamHandles, handle: StreamHandle): void {
+  private acceptedHandle(handles: StreamHandles, handle: StreamHandle, areOptionsSet: boolean): void {
     if (this.isClosed) {
       handle.close();
       return;
@@ -202,7 +206,7 @@ export class NodeListener implements Listener {
     const { address, context, options } = this;
     const local = this.local ?? localAddressOf(localNameOf(handle), address);
     const remote = remoteAddressOf(remoteNameOf(handle), undefined, address);
-    this.events.onConnection(new HandleSocket(context, handles, handle, { local, remote }, options));
+    this.events.onConnection(new HandleSocket(context, handles, handle, { local, remote }, options, areOptionsSet));
   }
 
   private failed(cause: unknown): void {

@@ -5,7 +5,14 @@ import { SocketError } from '../../errors/socket-error.js';
 import { nodeDns } from '../lazy-builtins.js';
 import { type DialOptions, type SocketOptions, tcpOnlyOption } from '../transport.js';
 
-export function tcpOptions({ noDelay, keepAlive }: SocketOptions): net.SocketConstructorOpts & net.ServerOpts {
+/** The options of a TCP socket, as Node names them. The delay is in ms. */
+interface TcpOptions {
+  readonly noDelay: boolean;
+  readonly keepAlive: boolean;
+  readonly keepAliveInitialDelay: number;
+}
+
+export function tcpOptions({ noDelay, keepAlive }: SocketOptions): TcpOptions {
   // The delay is set in whole seconds, and 0 would select Linux's default of two hours. So the delay is at least one
   // second.
   return { noDelay, keepAlive: keepAlive > 0, keepAliveInitialDelay: Math.max(1_000, keepAlive) };

@@ -61,8 +61,14 @@ export const endOfFile = -4095;
 /** The major versions of Node in the CI matrix. */
 const testedVersions = [20, 22, 24, 26];
 
+interface ListeningHandle {
+  onconnection?: (status: number, handle: StreamHandle | undefined) => void;
+  setNoDelay?(on: boolean): number;
+  setKeepAlive?(on: boolean, seconds: number): number;
+}
+
 interface ServerInside {
-  _handle?: { onconnection?: (status: number, handle: StreamHandle | undefined) => void } | null;
+  _handle?: ListeningHandle | null;
 }
 
 /** What is needed to use the handles of accepted connections. */
@@ -166,6 +172,17 @@ export function acceptHandles(
     else if (handle !== undefined) onHandle(handle);
   };
   return true;
+}
+
+/**
+ * Sets options of a listening TCP socket. On Linux, each accepted socket inherits them.
+ *
+ * @param keepAlive - in seconds; 0 disables it
+ * @returns false if they could not be set
+ */
+export function setInheritedOptions(server: net.Server, noDelay: boolean, keepAlive: number): boolean {
+  const listening = (server as unknown as ServerInside)._handle;
+  return listening?.setNoDelay?.(noDelay) === 0 && listening.setKeepAlive?.(keepAlive > 0, keepAlive) === 0;
 }
 
 /** Returns an error like Node's own, with the name of the errno in `code`. */
