@@ -19,8 +19,9 @@ describe('random operations on accepted handles', () => {
       const seed = String(Math.floor(Math.random() * 2 ** 31));
       const { stdout, stderr } = await promisify(execFile)(process.execPath, [...node, address, seed, steps]);
       expect(stderr, `seed ${seed}`).toBe('');
-      const result = JSON.parse(stdout) as { steps: number; rounds: number; left: number; heap: number };
+      const result = JSON.parse(stdout) as { steps: number; handshakes: number; left: number; heap: number };
       expect(result.steps).toBeGreaterThanOrEqual(Number(steps));
+      expect(result.handshakes).toBeGreaterThan(0);
       expect(result.left, `seed ${seed}`).toBe(0);
       // The program itself takes about 11 MB.
       expect(result.heap, `seed ${seed}`).toBeLessThan(20_000_000);

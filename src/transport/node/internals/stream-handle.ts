@@ -61,10 +61,9 @@ export const endOfFile = -4095;
 /** The major versions of Node in the CI matrix. */
 const testedVersions = [20, 22, 24, 26];
 
-interface ListeningHandle {
+/** Its class is the class of the handles that it accepts. */
+interface ListeningHandle extends Partial<StreamHandle> {
   onconnection?: (status: number, handle: StreamHandle | undefined) => void;
-  setNoDelay?(on: boolean): number;
-  setKeepAlive?(on: boolean, seconds: number): number;
 }
 
 interface ServerInside {
@@ -143,11 +142,10 @@ export function findStreamHandles(): StreamHandles | undefined {
   }
 }
 
-/** With this option of Node, the first call of `process.binding` prints a warning (DEP0111). */
+/** With `--pending-deprecation`, Node replaces `process.binding` by a function that warns (DEP0111). */
 function warnsOfBinding(): boolean {
-  const { execArgv, env } = process;
-  const options = [...execArgv, env['NODE_OPTIONS'] ?? ''].join(' ').replaceAll('_', '-');
-  return options.includes('--pending-deprecation') || env['NODE_PENDING_DEPRECATION'] === '1';
+  const { binding } = process as unknown as { binding: unknown };
+  return Object.getPrototypeOf(binding) !== Function.prototype;
 }
 
 /** When a worker of `node:cluster` disconnects, Node waits for the sockets of its servers, but not for handles. */
@@ -166,12 +164,33 @@ export function acceptHandles(
   onFailure: (error: Error) => void,
 ): boolean {
   const listening = (server as unknown as ServerInside)._handle;
-  if (typeof listening?.onconnection !== 'function') return false;
+  if (typeof listening?.onconnection !== 'function' || !isComplete(listening, server)) return false;
   listening.onconnection = (status, handle) => {
     if (status < 0) onFailure(errnoError(status, 'accept'));
     else if (handle !== undefined) onHandle(handle);
   };
   return true;
+}
+
+const methods = [
+  'useUserBuffer',
+  'readStart',
+  'readStop',
+  'writeBuffer',
+  'writeLatin1String',
+  'writeUtf8String',
+  'writev',
+  'shutdown',
+  'close',
+  'ref',
+  'unref',
+] as const;
+const tcpMethods = ['reset', 'setNoDelay', 'setKeepAlive', 'getsockname', 'getpeername'] as const;
+
+function isComplete(handle: ListeningHandle, server: net.Server): boolean {
+  const address = server.address();
+  const isTcp = typeof address === 'object' && address !== null;
+  return [...methods, ...(isTcp ? tcpMethods : [])].every((name) => typeof handle[name] === 'function');
 }
 
 /**

@@ -2,12 +2,14 @@
 // line of JSON. Usage: handle-fuzzer.ts ADDRESS SEED STEPS, with `--expose-gc`.
 import { once } from 'node:events';
 import net from 'node:net';
+import tls from 'node:tls';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Address, nodeTransport, parseAddress } from 'rxjs-sockets';
 import { seededRandom } from '../../../../src/testing/seeded-random.js';
 import { HandleSocket } from '../../../../src/transport/node/handle-socket.js';
 import { streamHandles } from '../../../../src/transport/node/internals/handle-self-test.js';
 import type { BorrowingSocketEvents, TransportSocket } from '../../../../src/transport/transport.js';
+import { server as identity } from './tls/certificates.js';
 import { listenerOptions } from './listener-options.js';
 
 const [place = '', seed = '1', steps = '1000'] = process.argv.slice(2);
@@ -64,12 +66,15 @@ class Round {
   private closes = 0;
   private isOpen = false;
   private isFinishing = false;
+  /** Whether TLS was started. The client may not take part, so the handshake may fail, and bytes are not checked. */
+  private isSecure = false;
+  private readonly room = Buffer.allocUnsafeSlow(1_000);
 
   constructor(socket: TransportSocket, client: net.Socket) {
     this.socket = socket;
     this.client = client;
     client.on('data', (chunk) => {
-      this.down.add(chunk);
+      if (!this.isSecure) this.down.add(chunk);
     });
     client.on('end', () => (this.clientHasReceivedEnd = true));
     client.on('error', () => (this.isAborted = true));
@@ -79,6 +84,8 @@ class Round {
     const count = 3 + upTo(30);
     for (let step = 0; step < count; step++) {
       this.step();
+      if (chance(0.1)) this.secure();
+      if (this.isSecure && chance(0.5)) await this.handshake();
       if (chance(0.4)) await nextTurn();
       if (chance(0.002)) (globalThis as { gc?: () => void }).gc?.();
     }
@@ -88,6 +95,7 @@ class Round {
 
   private step(): void {
     const kinds = ['open', 'write', 'write', 'writeAll', 'send', 'send', 'pause', 'resume', 'hold', 'release', 'end'];
+    kinds.push('control');
     const aborts = ['finish', 'reset', 'drop', 'destroy', 'resetClient', 'late'];
     this.perform(pick(this.isGentle || chance(0.8) ? kinds : aborts));
   }
@@ -101,7 +109,7 @@ class Round {
         break;
       case 'write':
       case 'writeAll':
-        if (!this.isOpen || !this.mayWrite || this.hasEnded || this.closes > 0) break;
+        if (!this.isOpen || !this.mayWrite || this.hasEnded || this.isSecure || this.closes > 0) break;
         this.write(operation, length);
         break;
       case 'send':
@@ -120,6 +128,9 @@ class Round {
         break;
       case 'release':
         client.resume();
+        break;
+      case 'control':
+        this.control();
         break;
       case 'end':
         if (chance(0.5)) client.end();
@@ -150,6 +161,39 @@ class Round {
     }
   }
 
+  private control(): void {
+    const { controls } = this.socket;
+    if (chance(0.5)) controls?.setNoDelay(chance(0.5));
+    if (chance(0.5)) controls?.setKeepAlive(chance(0.5), 1_000 * upTo(100));
+    // The program ends only when all rounds are done, so it does not matter whether the handle keeps it alive.
+    if (chance(0.5)) controls?.unref();
+    else controls?.ref();
+  }
+
+  /** Starts TLS, as the library does: outside of a delivery, and after everything was written. */
+  private secure(): void {
+    const { client, socket } = this;
+    if (this.isGentle || !this.isOpen || !this.mayWrite || this.hasEnded || this.hasReceivedEnd || this.isSecure)
+      return;
+    if (this.closes > 0 || this.isAborted || client.writableEnded || client.destroyed) return;
+    // Often, everything was read, so that the handshake can succeed.
+    const isClean = this.up.length === this.sent.up && this.down.length === this.sent.down;
+    if (!isClean && chance(0.8)) return;
+    this.isSecure = true;
+    this.isAborted = true;
+    if (chance(0.8)) socket.resume();
+    socket.startTls?.({ ...identity })(() => {
+      handshakes++;
+      check(this.closes === 0 && socket.tls !== undefined, 'a handshake after the close');
+    });
+    if (chance(0.8)) tls.connect({ socket: client, rejectUnauthorized: false }).on('error', () => undefined);
+  }
+
+  /** Waits until the handshake has ended; not for long, because it may never end. */
+  private async handshake(): Promise<void> {
+    for (let turn = 0; turn < 100 && this.closes === 0 && this.socket.tls === undefined; turn++) await nextTurn();
+  }
+
   private write(operation: string, length: number): void {
     const block = bytes(this.sent.down, length);
     const half = length >> 1;
@@ -175,9 +219,10 @@ class Round {
     this.isOpen = true;
     const events: BorrowingSocketEvents = {
       ...(chance(0.7) ? { keeps: chance(0.5) } : {}),
+      ...(chance(0.3) ? { room: this.room } : {}),
       onData: (chunk) => {
         check(this.closes === 0 && !this.hasReceivedEnd, 'data after the end');
-        this.up.add(chunk);
+        if (!this.isSecure) this.up.add(chunk);
         this.react();
       },
       onEnd: () => {
@@ -239,6 +284,7 @@ class Round {
 }
 
 let rounds = 0;
+let handshakes = 0;
 const accepted: TransportSocket[] = [];
 let onAccepted: () => void = () => undefined;
 const bound = await new Promise<Address>((resolve, reject) => {
@@ -261,6 +307,8 @@ const target =
 const openHandles = (): number =>
   process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap' || name === 'PipeWrap').length;
 
+// The sockets of the self-test may still be closing.
+for (let turn = 0; turn < 10; turn++) await nextTurn();
 const before = openHandles();
 let done = 0;
 while (done < Number(steps)) {
@@ -275,5 +323,5 @@ while (done < Number(steps)) {
 for (let turn = 0; turn < 10 && openHandles() > before; turn++) await nextTurn();
 const left = openHandles() - before;
 (globalThis as { gc?: () => void }).gc?.();
-console.log(JSON.stringify({ steps: done, rounds, left, heap: process.memoryUsage().heapUsed }));
+console.log(JSON.stringify({ steps: done, rounds, handshakes, left, heap: process.memoryUsage().heapUsed }));
 process.exit(0);

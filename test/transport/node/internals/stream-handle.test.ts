@@ -1,11 +1,14 @@
 import { createHook } from 'node:async_hooks';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import type net from 'node:net';
+import net from 'node:net';
+import { promisify } from 'node:util';
 import { nodeTransport, parseAddress } from 'rxjs-sockets';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { HandleSocket } from '../../../../src/transport/node/handle-socket.js';
 import { passesSelfTest, streamHandles } from '../../../../src/transport/node/internals/handle-self-test.js';
 import {
+  acceptHandles,
   findStreamHandles,
   type StreamHandles,
   type WriteRequest,
@@ -79,9 +82,38 @@ describe('stream handles', () => {
     expect(findStreamHandles()).toBeUndefined();
   });
 
-  it('are not used if Node would warn of `process.binding`', () => {
-    replace(process, 'execArgv', ['--pending-deprecation']);
-    expect(findStreamHandles()).toBeUndefined();
+  it.each([
+    ['--pending-deprecation', undefined],
+    [undefined, '1'],
+  ])(
+    'are not used if Node would warn of `process.binding` (%s, NODE_PENDING_DEPRECATION=%s)',
+    async (option, variable) => {
+      const module = new URL('../../../../src/transport/node/internals/stream-handle.ts', import.meta.url);
+      const program = `const { findStreamHandles } = await import('${module.href}'); console.log(findStreamHandles());`;
+      const options = ['--import', import.meta.resolve('tsx'), ...(option === undefined ? [] : [option])];
+      const env = { ...process.env, ...(variable === undefined ? {} : { NODE_PENDING_DEPRECATION: variable }) };
+      const { stdout, stderr } = await promisify(execFile)(
+        process.execPath,
+        [...options, '--input-type=module', '--eval', program],
+        { env },
+      );
+      expect(stdout).toBe('undefined\n');
+      expect(stderr).not.toContain('DEP0111');
+    },
+  );
+
+  it('are not used if the handles of a TCP server lack a method', async () => {
+    const server = net.createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void server.close());
+    await once(server, 'listening');
+    replace((server as unknown as { _handle: object })._handle, 'reset', undefined);
+    expect(
+      acceptHandles(
+        server,
+        () => undefined,
+        () => undefined,
+      ),
+    ).toBe(false);
   });
 
   it('are not used if `process.binding` throws, or lacks a request', () => {
