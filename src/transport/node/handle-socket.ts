@@ -73,7 +73,6 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
     handle: StreamHandle,
     names: { readonly local: Address; readonly remote: Address },
     options: SocketOptions,
-    areOptionsSet: boolean,
   ) {
     this.context = context;
     this.handles = handles;
@@ -81,11 +80,6 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
     this.local = names.local;
     this.remote = names.remote;
     this.options = options;
-    if (!areOptionsSet) {
-      const { noDelay, keepAlive, keepAliveInitialDelay } = tcpOptions(options);
-      if (noDelay) handle.setNoDelay?.(true);
-      if (keepAlive) handle.setKeepAlive?.(true, Math.trunc(keepAliveInitialDelay / 1_000));
-    }
     this.handle[owner] = this;
     flushAtExit();
   }

@@ -8,7 +8,7 @@ import { DescriptorMonitor } from './descriptor-monitor.js';
 import { HandleSocket } from './handle-socket.js';
 import { HandshakeGate } from './handshake-gate.js';
 import type { Gate } from './internals/accept-gate.js';
-import { acceptHandles, setInheritedOptions, type StreamHandle, type StreamHandles } from './internals/stream-handle.js';
+import { acceptHandles, type StreamHandle, type StreamHandles } from './internals/stream-handle.js';
 import { type NodeContext, NodeSocket } from './node-socket.js';
 import {
   boundAddressOf,
@@ -18,7 +18,7 @@ import {
   remoteNameOf,
   withTls,
 } from './socket-addresses.js';
-import { tcpOptions } from './tcp-options.js';
+import { setTcpOptions, tcpOptions } from './tcp-options.js';
 import { TlsAcceptor } from './tls/server-handshakes.js';
 import type { Listener, ListenerEvents, ListenerOptions } from '../transport.js';
 
@@ -37,6 +37,8 @@ export class NodeListener implements Listener {
   /** The local address of all connections, if they share one. Keeping it saves a system call for each connection. */
   private local: Address | undefined;
   private isHeld = false;
+  /** Whether accepted sockets have the TCP options from the beginning. */
+  private areOptionsSet = false;
   private takingHandles: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
@@ -49,7 +51,9 @@ export class NodeListener implements Listener {
     this.options = options;
     this.isSecure = tls !== undefined;
     this.server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, ...tcpOptions(options) });
-    this.acceptGate = internals.acceptGate(this.server);
+    this.acceptGate = internals.acceptGate(this.server, (handle) => {
+      this.areOptionsSet = address.transport === 'tcp' && setTcpOptions(handle, options);
+    });
     this.descriptors = new DescriptorMonitor({
       onChange: () => {
         this.updateGate();
@@ -182,14 +186,10 @@ export class NodeListener implements Listener {
     if (options.tls !== undefined || options.proxyProtocol !== undefined) return;
     const handles = await context.internals.streamHandles();
     if (handles === undefined || this.isClosed) return;
-    const { noDelay, keepAlive, keepAliveInitialDelay } = tcpOptions(options);
-    const areOptionsSet =
-      address.transport === 'tcp' &&
-      setInheritedOptions(server, noDelay, keepAlive ? Math.trunc(keepAliveInitialDelay / 1_000) : 0);
     acceptHandles(
       server,
       (handle) => {
-        this.acceptedHandle(handles, handle, areOptionsSet);
+        this.acceptedHandle(handles, handle);
       },
       (error) => {
         if (!this.isClosed) events.onIncident(systemError(error, 'accept', address));
@@ -197,7 +197,7 @@ export class NodeListener implements Listener {
     );
   }
 
-  private acceptedHandle(handles: StreamHandles, handle: StreamHandle, areOptionsSet: boolean): void {
+  private acceptedHandle(handles: StreamHandles, handle: StreamHandle): void {
     if (this.isClosed) {
       handle.close();
       return;
@@ -206,7 +206,8 @@ export class NodeListener implements Listener {
     const { address, context, options } = this;
     const local = this.local ?? localAddressOf(localNameOf(handle), address);
     const remote = remoteAddressOf(remoteNameOf(handle), undefined, address);
-    this.events.onConnection(new HandleSocket(context, handles, handle, { local, remote }, options, areOptionsSet));
+    if (!this.areOptionsSet) setTcpOptions(handle, options);
+    this.events.onConnection(new HandleSocket(context, handles, handle, { local, remote }, options));
   }
 
   private failed(cause: unknown): void {

@@ -19,6 +19,23 @@ export function tcpOptions({ noDelay, keepAlive }: SocketOptions): TcpOptions {
 }
 
 /**
+ * Sets the options of a TCP socket on its handle. On Linux, an accepted socket inherits the options that its listening
+ * socket had when the client connected.
+ *
+ * @returns false if they could not be set
+ */
+export function setTcpOptions(handle: TcpHandle, options: SocketOptions): boolean {
+  const { noDelay, keepAlive, keepAliveInitialDelay } = tcpOptions(options);
+  const seconds = Math.trunc(keepAliveInitialDelay / 1_000);
+  return handle.setNoDelay?.(noDelay) === 0 && handle.setKeepAlive?.(keepAlive, seconds) === 0;
+}
+
+interface TcpHandle {
+  setNoDelay?(on: boolean): number;
+  setKeepAlive?(on: boolean, seconds: number): number;
+}
+
+/**
  * How long to try one address of a host name before the next one, in ms. Node's default of 250 is too short for some
  * networks.
  */

@@ -27,11 +27,15 @@ export interface Gate {
 /** A no-op gate, for a server that cannot pause accepting. */
 export const openGate: Gate = { isEffective: false, opened: nothing, hold: nothing, release: nothing };
 
-interface ListeningHandle {
+/** A handle of Node that is bound. */
+export interface ListeningHandle {
   readonly fd?: number;
   open?(fd: number): number;
   readStop?(): number;
   readStart?(): number;
+  /** The options of a TCP socket. They return 0, or a negative errno. */
+  setNoDelay?(on: boolean): number;
+  setKeepAlive?(on: boolean, seconds: number): number;
 }
 
 interface ServerInside {
@@ -48,7 +52,8 @@ export class AcceptGate implements Gate {
   private isListening = false;
   private works = false;
 
-  constructor(server: net.Server) {
+  /** @param onBound - called with the server's handle before the server listens, unless Node makes the handle itself */
+  constructor(server: net.Server, onBound: (handle: ListeningHandle) => void = nothing) {
     this.server = server as unknown as ServerInside;
     const inside = this.server;
     const listen = inside._listen2;
@@ -57,7 +62,7 @@ export class AcceptGate implements Gate {
     inside._listen2 = (...args): void => {
       try {
         // A worker of `node:cluster` already has a handle, from the primary.
-        inside._handle ??= readableHandle(createHandle, args);
+        inside._handle ??= readableHandle(createHandle, args, onBound);
         listen.apply(inside, args);
       } catch (cause) {
         // Node throws the errors of its permission model, often in a later turn, where no caller can catch them. So
@@ -91,7 +96,11 @@ export class AcceptGate implements Gate {
 }
 
 /** Returns a bound handle that libuv has flagged as readable, or `null` if Node has to make the handle itself. */
-function readableHandle(createHandle: CreateHandle | undefined, args: unknown[]): ListeningHandle | null {
+function readableHandle(
+  createHandle: CreateHandle | undefined,
+  args: unknown[],
+  onBound: (handle: ListeningHandle) => void,
+): ListeningHandle | null {
   if (typeof createHandle !== 'function') return null;
   const [address, port, addressType, , fd, flags] = args;
   const handle = createHandle(address, port, addressType, fd, flags);
@@ -99,9 +108,10 @@ function readableHandle(createHandle: CreateHandle | undefined, args: unknown[])
   // the error.
   if (typeof handle === 'number') return null;
   if (handle.fd !== undefined && handle.fd >= 0) handle.open?.(handle.fd);
+  onBound(handle);
   return handle;
 }
 
 function nothing(): void {
-  // This server cannot pause accepting, so there is nothing to do.
+  // Used where there is nothing to do.
 }

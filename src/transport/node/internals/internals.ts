@@ -1,6 +1,6 @@
 import type net from 'node:net';
 import type tls from 'node:tls';
-import { AcceptGate, type Gate, openGate } from './accept-gate.js';
+import { AcceptGate, type Gate, type ListeningHandle, openGate } from './accept-gate.js';
 import { neverTruncated, type TlsStreamEnd, watchTlsEnd } from './close-notify.js';
 import { descriptorOf } from './descriptor.js';
 import { type DirectRead, onreadSymbols } from './direct-read.js';
@@ -16,7 +16,7 @@ import { unsentBytes } from './unsent-bytes.js';
  */
 export interface NodeInternals {
   /** Call before the server listens. */
-  acceptGate(server: net.Server): Gate;
+  acceptGate(server: net.Server, onBound: (handle: ListeningHandle) => void): Gate;
   readonly directRead: DirectRead | undefined;
   descriptorOf(socket: net.Socket): number | undefined;
   unsentBytes(socket: net.Socket): number | undefined;
@@ -28,7 +28,7 @@ export interface NodeInternals {
 }
 
 export const nodeInternals: NodeInternals = {
-  acceptGate: (server) => new AcceptGate(server),
+  acceptGate: (server, onBound) => new AcceptGate(server, onBound),
   directRead: onreadSymbols,
   descriptorOf,
   unsentBytes,

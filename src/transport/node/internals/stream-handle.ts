@@ -193,17 +193,6 @@ function isComplete(handle: ListeningHandle, server: net.Server): boolean {
   return [...methods, ...(isTcp ? tcpMethods : [])].every((name) => typeof handle[name] === 'function');
 }
 
-/**
- * Sets options of a listening TCP socket. On Linux, each accepted socket inherits them.
- *
- * @param keepAlive - in seconds; 0 disables it
- * @returns false if they could not be set
- */
-export function setInheritedOptions(server: net.Server, noDelay: boolean, keepAlive: number): boolean {
-  const listening = (server as unknown as ServerInside)._handle;
-  return listening?.setNoDelay?.(noDelay) === 0 && listening.setKeepAlive?.(keepAlive > 0, keepAlive) === 0;
-}
-
 /** Returns an error like Node's own, with the name of the errno in `code`. */
 export function errnoError(errno: number, action: string): Error {
   const code = getSystemErrorName(errno);
