@@ -115,8 +115,15 @@ export class WriteBuffer implements ByteSink, Write {
       this.sealText();
       this.encoding = encoding;
     }
-    const most = mostBytes(value, encoding);
+    // If the run was counted after its last value, later values are counted one by one: to count a growing run after
+    // each value would take quadratic time.
+    const isCounted = this.countedLength > 0 && this.countedLength === this.run.length && !startsInPair(value);
+    const most = isCounted ? Buffer.byteLength(value, encoding) : mostBytes(value, encoding);
     this.most += most;
+    if (isCounted) {
+      this.countedLength += value.length;
+      this.countedSize += most;
+    }
     // In this value, bytes precede the text. The next value is probably similar, so bytes will probably follow this
     // text. No other text can then be joined with this text, so copy this text now.
     if (this.run === '' && this.slabEnd !== this.markedSlabEnd && most <= longestCopy) this.copyText(value, most);
@@ -342,6 +349,12 @@ export class WriteBuffer implements ByteSink, Write {
     this.slab = undefined;
     this.slabEnd = 0;
   }
+}
+
+/** Whether `value` may continue a surrogate pair. A pair has fewer bytes than its two halves. */
+function startsInPair(value: string): boolean {
+  const unit = value.charCodeAt(0);
+  return unit >= 0xdc00 && unit <= 0xdfff;
 }
 
 function mostBytes(text: string, encoding: Encoding): number {

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Encoder } from '../../src/codecs/codec.js';
 import type { ByteSink } from '../../src/bytes/byte-sink.js';
 import { lines } from '../../src/codecs/lines.js';
@@ -112,6 +112,29 @@ describe('a write buffer', () => {
       ),
       { numRuns: 500 },
     );
+  });
+
+  const text: Encoder<string> = { encode: (value, into) => into.text(value, 'utf8') };
+
+  it('counts each value once, even if the size is asked for after each value', () => {
+    const count = vi.spyOn(Buffer, 'byteLength');
+    onTestFinished(() => count.mockRestore());
+    const buffer = new WriteBuffer();
+    for (let index = 0; index < 100; index++) {
+      buffer.add(text, 'x'.repeat(50));
+      expect(buffer.size).toBe((index + 1) * 50);
+    }
+    const counted = count.mock.calls.reduce((sum, [value]) => sum + (value as string).length, 0);
+    expect(counted).toBe(100 * 50);
+  });
+
+  it('counts the bytes of a surrogate pair whose halves are in two values', () => {
+    const buffer = new WriteBuffer();
+    buffer.add(text, 'a\ud83d');
+    expect(buffer.size).toBe(4);
+    buffer.add(text, '\ude00b');
+    expect(buffer.size).toBe(6);
+    expect(written(buffer).toString()).toBe('a\u{1f600}b');
   });
 
   it('C1: writes forwarded lines, changed or unchanged, exactly as a model does', () => {
