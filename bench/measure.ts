@@ -1,4 +1,4 @@
-import { type Answer, Awake, IdleClients, load, type Native, ServerProcess } from './programs.js';
+import { type Answer, Awake, Exchange, IdleClients, load, type Native, ServerProcess } from './programs.js';
 import type { Row, Transport } from './rows.js';
 import { type Spread, spread } from './statistics.js';
 import type { Workshop } from './library.js';
@@ -10,6 +10,8 @@ interface Measured {
   readonly ratio?: Spread;
   /** The server's processor time per unit of work, divided by the time of the server `plain` in the same round. */
   readonly cpu?: Spread;
+  /** The server's processor time for each connection or message, in µs, if the row has `work`. */
+  readonly time?: Spread;
   /**
    * For each server in `Row.against`: the figure of this library, divided by that server's figure in the same round.
    */
@@ -38,6 +40,7 @@ export interface Tools {
 
 interface Sample {
   readonly figure: number;
+  /** Processor time per unit of work, in µs. */
   readonly cpu?: number;
 }
 
@@ -53,7 +56,7 @@ export async function measure(
   tools: Tools,
 ): Promise<Results> {
   const samples: Samples = new Map(servers.map((name) => [name, []]));
-  const one = row.kind === 'idle' ? idleMemory : throughput;
+  const one = row.kind === 'idle' ? idleMemory : row.load[0] === 'trickle' ? trickle : throughput;
   const awake = row.awake === true ? await Awake.start(tools.native) : undefined;
   const running = new Map<string, ServerProcess>();
   try {
@@ -75,7 +78,7 @@ export async function measure(
     for (const server of running.values()) await server.stop();
     await awake?.stop();
   }
-  return compare(samples, Object.keys(row.against ?? {}));
+  return compare(samples, row);
 }
 
 let started = 0;
@@ -109,8 +112,26 @@ const throughput: Measure = async (row, name, start, running, { seconds }, nativ
 
 /** Returns the amount of work, in a unit that is the same for all servers of the row. */
 function work(row: Row, answer: Answer): number {
-  return row.better === 'more' ? answer[row.figure]! * answer['seconds']! : answer['bytes']!;
+  const rate = row.better === 'more' ? row.figure : 'messagesPerSecond';
+  return answer[rate]! * answer['seconds']!;
 }
+
+/** Each connection has one message a second, so the processor time matters, and not the rate. */
+const trickle: Measure = async (row, name, start, running, settings, native) => {
+  let server = running.get(name);
+  if (server === undefined) running.set(name, (server = await start()));
+  const [mode = '', ...args] = row.load;
+  const clients = await Exchange.open(native, mode, server.address, args);
+  try {
+    const seconds = Math.ceil(settings.seconds);
+    const before = await server.cpu();
+    await clients.run(seconds);
+    const connections = Number(/\d+$/.exec(args.find((arg) => arg.startsWith('connections='))!)![0]);
+    return { figure: ((await server.cpu()) - before) / (connections * seconds) };
+  } finally {
+    await clients.stop();
+  }
+};
 
 const idleMemory: Measure = async (_row, name, start, running, { connections }, native) => {
   const server = await start();
@@ -130,7 +151,8 @@ const idleMemory: Measure = async (_row, name, start, running, { connections }, 
   }
 };
 
-function compare(samples: Samples, others: readonly string[]): Results {
+function compare(samples: Samples, row: Row): Results {
+  const others = Object.keys(row.against ?? {});
   const listOf = (name: string): readonly Sample[] => {
     const list = samples.get(name) ?? [];
     return 'failed' in list ? [] : list;
@@ -151,6 +173,7 @@ function compare(samples: Samples, others: readonly string[]): Results {
       figure: spread(list.map(({ figure }) => figure)),
       ...(ratio && { ratio }),
       ...(cpu && { cpu }),
+      ...(row.work !== undefined && { time: spread(list.map((sample) => sample.cpu!)) }),
       ...(against.length > 0 && { against: Object.fromEntries(against) }),
     };
   }

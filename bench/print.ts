@@ -17,11 +17,12 @@ export function printFound(one: Found): void {
       console.log(`  ${name.padEnd(15)} failed: ${measured.failed}`);
       continue;
     }
-    const { figure, ratio, cpu } = measured;
+    const { figure, ratio, cpu, time } = measured;
     const columns = [
       digits(figure.median / scale).padStart(9),
       ratio === undefined ? '' : `ratio ${range(ratio)}`.padEnd(28),
       cpu === undefined ? '' : `cpu ${digits(cpu.median)}`,
+      time === undefined ? '' : `${digits(time.median)} µs`,
     ];
     console.log(`  ${name.padEnd(15)}${columns.join('  ').trimEnd()}`);
   }

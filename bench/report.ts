@@ -52,6 +52,24 @@ function againstPlain(rows: readonly Found[]): string {
   return table(['work', 'target', 'reached', ...present], body);
 }
 
+/** Makes the table of the processor time for each connection and each message. */
+function processorTime(rows: readonly Found[]): string[] {
+  const some = rows.filter((row) => rowOf(row).work !== undefined);
+  const present = servers.filter((name) => some.some((row) => name in row.servers));
+  const body = some.map((row) => {
+    const times = present.map((name) => {
+      const measured = row.servers[name];
+      return measured === undefined || 'failed' in measured || measured.time === undefined
+        ? ''
+        : digits(measured.time.median);
+    });
+    return [rowOf(row).title, rowOf(row).work!, ...times];
+  });
+  return body.length === 0
+    ? []
+    : ['The processor time of the server, in µs:', table(['work', 'for each', ...present], body)];
+}
+
 /**
  * Makes the table of our targets against servers other than `plain`. If the rows have no such target, returns no table.
  */
@@ -86,7 +104,7 @@ async function everything(run: Run): Promise<string> {
     const title = titles[transport];
     await writeFile(join(folder, `performance/${transport}.svg`), bars(`${title}: ratio to plain node:net`, rows));
     parts.push(`### ${title}`, `![${title}, as ratios to plain](performance/${transport}.svg)`, againstPlain(rows));
-    parts.push(...againstOthers(rows));
+    parts.push(...againstOthers(rows), ...processorTime(rows));
   }
   return parts.join('\n\n');
 }

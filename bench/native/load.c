@@ -22,7 +22,12 @@
  *           members like steady, but one member publishes, `window` lines at a time. Every line has to reach all
  *                   members, the publisher included.
  *
- * With prefix=1, a message is not a line, but `size` bytes after a length of 4 bytes, big-endian.
+ *           trickle like steady, but each connection has one message a second in flight: for the number N, N messages
+ *                   on each connection within N seconds
+ *           answer  sends everything back that it receives, for `seconds`, on `connections` connections. A message is
+ *                   `size` bytes.
+ *
+ * With json=1, a message is a line with a JSON object. With prefix=1, a message is not a line, but `size` bytes after a length of 4 bytes, big-endian.
  * With upper=1, the lines have to return in upper case.
  * With ws=1, the lines travel as WebSocket messages, after the handshake. A mask of zeros leaves sent bytes unchanged.
  */
@@ -66,7 +71,7 @@ struct cycle {
   size_t length, message;
 };
 static struct cycle there, back;
-static int is_ws, has_prefix, is_upper;
+static int is_ws, has_prefix, is_upper, is_json;
 static unsigned char *incoming;
 static size_t incoming_length = 1 << 18;
 
@@ -121,7 +126,10 @@ static void make_cycle(struct cycle *cycle, size_t messages, size_t size, const 
     memset(start, 'a' + (int)(index % 26), size);
     char number[24];
     int digits = snprintf(number, sizeof number, "%zu ", index);
-    if ((size_t)digits < size) memcpy(start, number, (size_t)digits);
+    const char *key = is_json ? "{\"TEXT\":\"" : "";
+    memcpy(start, key, strlen(key));
+    if (strlen(key) + (size_t)digits + 3 < size) memcpy(start + strlen(key), number, (size_t)digits);
+    if (is_json) memcpy(start + size - 3, "\"}", 2);
     if (!has_prefix) start[size - 1] = '\n';
   }
   memcpy(cycle->bytes + cycle->length, cycle->bytes, cycle->length);
@@ -462,6 +470,71 @@ static void steady(size_t connections, size_t window) {
   end_all(peers, connections);
 }
 
+/* Sends `seconds` messages on each connection, evenly spread over that many seconds, and waits for all answers. */
+static void spread_out(struct peer *peers, size_t count, size_t seconds) {
+  uint64_t total = (uint64_t)count * seconds, sent = 0, received = 0;
+  double start = now(), last = start;
+  while (received < total) {
+    while (sent < total && now() >= start + (double)sent / (double)count) {
+      struct peer *peer = &peers[sent++ % count];
+      send_up_to(peer, peer->sent + there.message);
+    }
+    int wait = sent < total ? 1 : PATIENCE;
+    struct epoll_event events[EVENTS];
+    int ready = epoll_wait(poller, events, EVENTS, wait);
+    if (ready > 0) last = now();
+    else if (now() - last > PATIENCE / 1000.0) fail("nothing came back for seconds");
+    for (int i = 0; i < ready; i++) {
+      struct peer *peer = events[i].data.ptr;
+      uint64_t before = peer->received / back.message;
+      if (receive(peer) < 0) fail("the server has ended a connection");
+      received += peer->received / back.message - before;
+    }
+  }
+}
+
+static void trickle(size_t connections) {
+  struct peer *peers = calloc(connections, sizeof *peers);
+  open_all(peers, connections);
+  printf("{\"open\":%zu}\n", connections);
+  fflush(stdout);
+  size_t seconds;
+  while (scanf("%zu", &seconds) == 1) {
+    double start = now();
+    spread_out(peers, connections, seconds);
+    printf("{\"seconds\":%.6f}\n", now() - start);
+    fflush(stdout);
+  }
+  end_all(peers, connections);
+}
+
+static void answer(size_t connections, size_t size, double seconds) {
+  struct peer *peers = calloc(connections, sizeof *peers);
+  for (size_t i = 0; i < connections; i++) open_peer(&peers[i]);
+  double start = now(), counted = start + seconds / 10, end = counted + seconds, from = 0;
+  uint64_t total = 0, before = 0;
+  for (double time = start; time < end;) {
+    struct epoll_event events[EVENTS];
+    int ready = epoll_wait(poller, events, EVENTS, 1000);
+    if (ready == 0) fail("nothing came for a second");
+    time = now();
+    if (from == 0 && time >= counted) from = time, before = total;
+    for (int i = 0; i < ready; i++) {
+      struct peer *peer = events[i].data.ptr;
+      ssize_t got = recv(peer->fd, incoming, incoming_length, 0);
+      if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+      if (got <= 0) fail("the server has ended a connection");
+      /* Few messages are in flight, so the kernel takes all of them. */
+      if (send(peer->fd, incoming, (size_t)got, MSG_NOSIGNAL) != got) die("send");
+      total += (uint64_t)got;
+    }
+  }
+  double took = now() - from;
+  uint64_t bytes = total - before;
+  printf("{\"bytes\":%llu,\"seconds\":%.6f,\"messagesPerSecond\":%.1f}\n", (unsigned long long)bytes, took,
+         (double)bytes / (double)size / took);
+}
+
 /* Answers each number in its input when that many lines have reached all members. */
 static void publish(size_t members, size_t window) {
   struct peer *peers = join(members);
@@ -511,6 +584,7 @@ int main(int count, char **list) {
   size_t each = (size_t)option(count, list, "messages", 1);
   is_ws = option(count, list, "ws", 0) != 0;
   is_upper = option(count, list, "upper", 0) != 0;
+  is_json = option(count, list, "json", 0) != 0;
   has_prefix = option(count, list, "prefix", 0) != 0;
   double seconds = option(count, list, "seconds", 1);
   if (connections < 1 || size < 1 || size > LONGEST || messages < 1 || each < 1) fail("an option is out of its range");
@@ -524,6 +598,8 @@ int main(int count, char **list) {
   else if (strcmp(mode, "idle") == 0) idle(connections);
   else if (strcmp(mode, "burst") == 0) burst(connections, each, messages, repeat);
   else if (strcmp(mode, "steady") == 0) steady(connections, messages);
+  else if (strcmp(mode, "trickle") == 0) trickle(connections);
+  else if (strcmp(mode, "answer") == 0) answer(connections, size, seconds);
   else if (strcmp(mode, "members") == 0) publish(connections, messages);
   else fail("there is no such mode");
   return 0;

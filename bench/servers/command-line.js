@@ -5,7 +5,12 @@ import { runInNewContext } from 'node:vm';
  * Parses the server's task from the command line: `<kind> tcp` for any port, or `<kind> unix:<path>`. The kind
  * `changed` becomes the kind `lines`, and in that case, `transform` changes each line.
  *
- * @typedef {'lines' | 'echo' | 'sink' | 'fanout' | 'channels' | 'idle' | 'frames' | `maps${number}`} Kind
+ * - `serve`: like `lines`; this library uses `serve`
+ * - `json`: a line is an object as JSON. Its property `TEXT` is changed.
+ * - `requests`: the server sends lines, and the client answers each with the same line. There are always 100 lines
+ *   without an answer.
+ *
+ * @typedef {'lines' | 'serve' | 'json' | 'requests' | 'echo' | 'sink' | 'fanout' | 'channels' | 'idle' | 'frames' | `maps${number}`} Kind
  * @returns {{ kind: Kind, path: string | undefined }}
  */
 export function task() {
@@ -51,6 +56,37 @@ export function announce(path, port) {
  * @type {(line: string) => string}
  */
 export const transform = process.argv[2] === 'changed' ? (line) => line.toUpperCase() : (line) => line;
+
+/** How many requests the server keeps without an answer. */
+export const inFlight = 100;
+
+/**
+ * Returns the line of a request. It has 64 bytes with its line feed.
+ *
+ * @param {number} index
+ */
+export const question = (index) => String(index).padStart(63, '.');
+
+/**
+ * Keeps {@link inFlight} requests without an answer, until `ask` rejects.
+ *
+ * @param {(line: string) => Promise<string>} ask
+ */
+export function keepAsking(ask) {
+  let asked = 0;
+  const one = async () => {
+    for (;;) {
+      const line = question(asked++);
+      if ((await ask(line)) !== line) throw new Error('an answer is wrong');
+    }
+  };
+  for (let index = 0; index < inFlight; index++) one().catch(exitUnlessClosed);
+}
+
+/** @param {unknown} error */
+function exitUnlessClosed(error) {
+  if (error instanceof Error && error.message === 'an answer is wrong') process.exit(1);
+}
 
 /** @param {object} answer */
 function print(answer) {

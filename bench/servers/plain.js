@@ -1,6 +1,6 @@
 /** A server over `node:net`, in the way that most people write first. */
 import net from 'node:net';
-import { announce, place, task, transform } from './command-line.js';
+import { announce, keepAsking, place, task, transform } from './command-line.js';
 
 const { kind, path } = task();
 const members = /** @type {Set<net.Socket>} */ (new Set());
@@ -13,8 +13,27 @@ const server = net.createServer({ allowHalfOpen: kind === 'sink' }, (socket) => 
       socket.on('data', (chunk) => socket.write(chunk));
       break;
     case 'lines':
+    case 'serve':
       eachLine(socket, (line) => socket.write(`${transform(line)}\n`));
       break;
+    case 'json':
+      eachLine(socket, (line) => {
+        const { TEXT } = JSON.parse(line);
+        socket.write(`${JSON.stringify({ TEXT: TEXT.toUpperCase() })}\n`);
+      });
+      break;
+    case 'requests': {
+      const pending = /** @type {((line: string) => void)[]} */ ([]);
+      eachLine(socket, (line) => pending.shift()?.(line));
+      keepAsking(
+        (line) =>
+          new Promise((resolve) => {
+            pending.push(resolve);
+            socket.write(`${line}\n`);
+          }),
+      );
+      break;
+    }
     case 'sink': {
       let received = 0;
       socket.on('data', (chunk) => (received += chunk.length));

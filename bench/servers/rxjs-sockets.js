@@ -1,8 +1,10 @@
 /** A server with this library, as the library is published. */
 import { map } from 'rxjs';
-import { Broadcast, listen } from 'rxjs-sockets';
-import { lengthPrefixed, lines } from 'rxjs-sockets/codecs';
-import { announce, task, transform } from './command-line.js';
+import { Broadcast, listen, requests, serve } from 'rxjs-sockets';
+import { jsonLines, lengthPrefixed, lines } from 'rxjs-sockets/codecs';
+import { announce, keepAsking, task, transform } from './command-line.js';
+
+/** @typedef {import('rxjs-sockets').Codec<{ TEXT: string }>} JsonCodec */
 
 const { kind, path } = task();
 const address = path === undefined ? { port: 0 } : { path };
@@ -17,6 +19,24 @@ switch (kind) {
       listen(address, { ...options(), codec: lines() }),
       ({ data }) => void data.pipe(map(transform)).subscribe(data),
     );
+    break;
+  case 'serve': {
+    const server = listen(address, { ...options(), codec: lines() });
+    server.listening.subscribe(announceBound);
+    server.pipe(serve(({ data }) => data.pipe(map(transform)))).subscribe();
+    break;
+  }
+  case 'json':
+    start(
+      listen(address, { ...options(), codec: /** @type {JsonCodec} */ (jsonLines()) }),
+      ({ data }) => void data.pipe(map(({ TEXT }) => ({ TEXT: TEXT.toUpperCase() }))).subscribe(data),
+    );
+    break;
+  case 'requests':
+    start(listen(address, { ...options(), codec: lines() }), ({ data }) => {
+      const calls = requests(data);
+      keepAsking((line) => calls.ask(line));
+    });
     break;
   case 'frames':
     start(
@@ -79,9 +99,14 @@ function gone() {
 /**
  * @template In, Out
  * @param {import('rxjs-sockets').Server<In, Out>} server
- * @param {(connection: import('rxjs-sockets').Connection<In, Out>) => void} serve
+ * @param {(connection: import('rxjs-sockets').Connection<In, Out>) => void} onConnection
  */
-function start(server, serve) {
-  server.listening.subscribe((bound) => announce(path, bound.transport === 'tcp' ? bound.port : 0));
-  server.subscribe(serve);
+function start(server, onConnection) {
+  server.listening.subscribe(announceBound);
+  server.subscribe(onConnection);
+}
+
+/** @param {import('rxjs-sockets').Address} bound */
+function announceBound(bound) {
+  announce(path, bound.transport === 'tcp' ? bound.port : 0);
 }

@@ -20,11 +20,24 @@ const server = net.createServer({ allowHalfOpen: kind === 'sink', noDelay: true 
       socket.on('data', write);
       break;
     case 'lines':
+    case 'serve':
       eachBlock(socket, (text) => {
         let out = '';
         for (let start = 0; start < text.length;) {
           const end = text.indexOf('\n', start);
           out += `${transform(text.slice(start, end))}\n`;
+          start = end + 1;
+        }
+        write(out);
+      });
+      break;
+    case 'json':
+      eachBlock(socket, (text) => {
+        let out = '';
+        for (let start = 0; start < text.length;) {
+          const end = text.indexOf('\n', start);
+          const { TEXT } = JSON.parse(text.slice(start, end));
+          out += `${JSON.stringify({ TEXT: TEXT.toUpperCase() })}\n`;
           start = end + 1;
         }
         write(out);
