@@ -50,7 +50,7 @@ describe('npm run bench', () => {
       expect(stdout).toMatch(/target against limit ≥ 0.3: \d.*reached/);
       const { run: found, ...rest } = JSON.parse(await readFile(out, 'utf8')) as { run: object };
       expect(rest).toEqual({});
-      const withCpu = { figure: spread, ratio: spread, cpu: spread };
+      const withCpu = { figure: spread, ratio: spread, cpu: spread, time: spread };
       expect(found).toEqual({
         date: expect.any(String),
         machine,
@@ -72,6 +72,20 @@ describe('npm run bench', () => {
           },
         ],
       });
+    },
+    60_000,
+  );
+
+  it.skipIf(!canMeasure)(
+    'does the work of the other rows without an error (skipped without Linux and a C compiler)',
+    async () => {
+      const out = join(await freshFolder(), 'results.json');
+      const rows = 'rows=json,requests,serve,trickle';
+      await bench(rows, 'servers=rxjs-sockets,plain,tuned', 'transports=tcp', 'rounds=1', 'seconds=0.02', `out=${out}`);
+      const { run: found } = JSON.parse(await readFile(out, 'utf8')) as { run: { rows: { servers: object }[] } };
+      const servers = found.rows.flatMap((row): unknown[] => Object.values(row.servers));
+      expect(servers).toHaveLength(11);
+      for (const server of servers) expect(server).toHaveProperty('figure', spread);
     },
     60_000,
   );
