@@ -147,8 +147,8 @@ async function firstMessage(connection: Connection): Promise<Buffer | WindowSize
  * Returns the program to start for a client: a shell if the client needs no password, and otherwise a program that asks
  * for the password.
  *
- * If the server runs as root, `su` would ask for no password. So a client that needs a password gets `login`, which
- * only root can run.
+ * That program is `su`, unless the server runs as root. `su` asks root for no password, so a server that runs as root
+ * starts `login` instead, which only root can run.
  */
 async function command(connection: Connection, { user, terminal }: Login): Promise<Command> {
   const { remote } = connection;

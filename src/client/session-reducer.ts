@@ -60,7 +60,8 @@ import { isOf, show, type Step, unchanged, without } from './session-step.js';
  * | any                   | badFrame                                                  | the same     | forwardBadFrame, continue                                             | D3, K17     |
  * | any                   | badFrameHandled                                           | the same     | readNext, reportStreamEnd                                             | D3, K17     |
  *
- * An event that names its attempt (`dial`) is ignored if the next attempt has begun or the client has ended.
+ * An event with a field `dial` belongs to the attempt with that number. Such an event is ignored if the next attempt
+ * has begun or the client has ended.
  */
 export function reduce<C, R, W>(
   state: SessionState<C, R, W>,

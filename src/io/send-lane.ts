@@ -112,7 +112,7 @@ export class SendLane {
     return this.senders.size + this.flushers.size > 0;
   }
 
-  /** Whether a caller is waiting, or a source may be held because the channel is not writable. */
+  /** Whether a caller is waiting, or the channel is not writable. If it is not writable, a source is possibly held. */
   get isAwaited(): boolean {
     return this.hasWaiters || !this.watermark.writable;
   }

@@ -10,8 +10,8 @@ import { parseVersion2 } from './version-2.js';
  *
  * The function throws at the first byte that cannot be part of a header. But if the wrong byte follows the signature of
  * version 2, the function throws only when the field that contains the wrong byte is complete. The function asks for
- * more bytes only while `bytes` contains at most 106 bytes (version 1) or 4,095 bytes (version 2). For the length that
- * a header claims, the function allocates no memory.
+ * more bytes only while `bytes` contains at most 106 bytes (version 1) or 4,095 bytes (version 2). The function does
+ * not reserve a buffer of the length that a header claims.
  *
  * @param bytes - the received bytes, from the start of the connection
  * @returns the header, or `undefined` if more bytes are needed

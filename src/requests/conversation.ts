@@ -298,8 +298,8 @@ export class Conversation<In, Out, Id> {
   }
 
   /**
-   * Makes the error for a request that is unanswered when the connection ends cleanly. A handler that rethrows this
-   * error does not count as failed.
+   * Makes the error for a request that is unanswered when the connection ends cleanly. If the connection is served by
+   * `serve`, a handler that rethrows this error does not count as failed.
    */
   private unanswered(): SocketError {
     return noteOrigin(new SocketError('ERR_CLOSED', 'the connection ended before the answer came'), this.host);

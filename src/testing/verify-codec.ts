@@ -91,7 +91,7 @@ export interface VerifyCodecOptions {
  * for a bad or unknown option
  * @example
  * ```ts
- * it('D1: my codec decodes any split', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));
+ * it('D1: my codec decodes split messages', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));
  * ```
  * @see rules C13, D1, D2, D4 and D5
  */

@@ -94,7 +94,7 @@ const faults: readonly [string, Any, before: string, bad: string | Buffer, code:
   ['a length over the default', lengthPrefixed(), '\0\0\0\x02ok', Buffer.of(0, 0x10, 0, 1), 'ERR_FRAME_TOO_LONG'],
   ['a length over a maximum', lengthPrefixed({ bytes: 2, maxLength: 4 }), '\0\x02ok', '\0\x05', 'ERR_FRAME_TOO_LONG'],
   [
-    'a length of one byte over a maximum',
+    'a one-byte length field whose value is over a maximum',
     lengthPrefixed({ bytes: 1, maxLength: 4 }),
     '\x02ok',
     '\x05',

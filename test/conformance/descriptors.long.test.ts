@@ -120,8 +120,8 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('too few 
     expect(state.served).toBeLessThan(limit);
     const before = state.incidents.length;
     const began = Date.now();
-    // Two clients leave for each new client, because the server may first have to restore its reserve of free
-    // descriptors (S15).
+    // In each turn, two served clients leave, and one waiting client has to be served. One leaving client might not be
+    // enough, because the server may first have to restore its reserve of free descriptors (S15).
     const served = callers.filter(({ isEchoed }) => isEchoed);
     for (let turn = 0; turn < 20; turn++) {
       const others = callers.filter(({ isEchoed }) => !isEchoed);

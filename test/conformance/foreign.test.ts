@@ -98,7 +98,7 @@ describe.each(allPlaces.map((place) => [place.name, place] as const))('serve on 
       expect(incidents.values).toEqual([]);
     });
 
-    it('S6: an error from the handler is reported as ERR_HANDLER in closed and incidents', async () => {
+    it('S6: an error from the handler is reported as ERR_HANDLER in `closed` and `incidents`', async () => {
       const boom = new Error('boom');
       const { outcomes, incidents } = await serving(place, () => throwError(() => boom), wrap);
       const [closed] = await outcomes.count(1);

@@ -17,7 +17,7 @@ const text = (recording: Recording<Buffer>): string => String(Buffer.concat(reco
 const mixed = 'HELLO\nUPGRADE\n\x03abcrest';
 
 describe.each(places)('framing, over $name', (place) => {
-  it('C13: a subscriber that gets a line can unsubscribe, and subscribe with a different framing to the next bytes', async () => {
+  it('C13: when a subscriber gets a line, it can switch to a different framing for the bytes after that line', async () => {
     const { near, far } = await pairAt(place);
     const got: string[] = [];
     const upgrade = (): void => {
@@ -40,7 +40,7 @@ describe.each(places)('framing, over $name', (place) => {
     expect(got).toEqual(['line HELLO', 'line UPGRADE', 'frame abc', 'bytes rest']);
   });
 
-  it("C13: of the views that have subscribers, the newest view reads; when the newest view's subscriber leaves, the previous view continues", async () => {
+  it('C13: of the views that have subscribers, only the one that was subscribed to last reads; when its subscriber leaves, the previous view continues', async () => {
     const { near, far } = await pairAt(place);
     const frames = near.bytes.framed(prefixed);
     let framed: Recording<Buffer> | undefined;

@@ -182,7 +182,10 @@ describe('a local address that is not available', () => {
 });
 
 describe('a client that dials a name', () => {
-  /** Answers lookups of `name` with those of `addresses` that have the requested family. */
+  /**
+   * Makes `dns.lookup` find `addresses` for `name`. A lookup that requests a family finds only the addresses of that
+   * family.
+   */
   function lookUp(name: string, ...addresses: string[]): { readonly asked: unknown[] } {
     const asked: unknown[] = [];
     const found = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));

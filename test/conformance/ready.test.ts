@@ -26,7 +26,10 @@ import { until } from '../support/scheduling/event-loop.js';
 const later = (time: number) => new Promise<void>((resolve) => setTimeout(resolve, time));
 
 describe('idle and receive timeouts, in virtual time', () => {
-  /** Runs `script` in virtual time on a connection with `options`. Returns the time and error code of its end. */
+  /**
+   * Runs `script` in virtual time on a connection with `options`. Returns the time at which the connection ended, and
+   * the code of the error with which it ended.
+   */
   function run(
     options: { idleTimeout?: number; receiveTimeout?: number },
     script: (

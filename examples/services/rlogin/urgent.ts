@@ -44,8 +44,8 @@ while True:
 export async function sendUrgent(connection: Connection, byte: number): Promise<boolean> {
   const fd = descriptorOf(connection);
   if (fd === undefined) return false;
-  // The child process gets the connection as descriptor 3. If the connection were descriptor 0, 1 or 2, Node would make
-  // the connection blocking, and this process would also block when it uses the connection.
+  // The child process gets the connection as descriptor 3, because Node makes the descriptors 0, 1 and 2 of a child
+  // process blocking. Blocking mode belongs to the socket, which both processes share, so this process would block too.
   const child = spawn('python3', [...python, sender, String(byte)], { stdio: ['ignore', 'ignore', 'ignore', fd] });
   const [status] = (await once(child, 'close').catch(() => [-1])) as [number | null];
   return status === 0;

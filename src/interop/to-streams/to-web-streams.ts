@@ -202,8 +202,8 @@ class ChannelSink<Out> implements UnderlyingSink<Out> {
 
   async write(value: Out): Promise<void> {
     const { channel, lane } = this;
-    // A disconnected client may drop a value that is passed to `send`, but a paced value must not be dropped (K13). So
-    // wait until the Channel is writable, and then call `send`.
+    // Values written to this stream are paced, so a disconnected client must not drop them (K13). But the client may
+    // drop a value that is passed to `send`. So wait until the Channel is writable, and then call `send`.
     if (!lane.watermark.writable && !lane.closed) {
       await firstValueFrom(channel.writable.pipe(filter((writable) => writable)), { defaultValue: false });
     }

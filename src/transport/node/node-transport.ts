@@ -36,8 +36,8 @@ export interface NodeTransportOptions {
 }
 
 /**
- * Carries bytes over Node's own sockets: TCP and unix, with or without TLS. A transport made by `nodeTransport()` is
- * the default transport.
+ * Carries bytes over Node's own sockets: TCP and unix, with or without TLS. Without the option `transport`, `listen`
+ * and `connect` use the transport that `nodeTransport()` returns.
  *
  * With `internals: false`, the transport uses only Node's public API. The consequences are:
  *

@@ -162,7 +162,7 @@ describe('the examples of the codecs', () => {
       encoder: () => texts.encoder(),
     };
   };
-  it('D1: my codec decodes any split', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));
+  it('D1: my codec decodes split messages', () => verifyCodec(myCodec(), ['', 'a', 'é€😀', 'x'.repeat(2_000)]));
 
   it('show how to set options of verifyCodec', () => {
     const options: VerifyCodecOptions = { refused: ['two\nlines', '\ud800'], lastFrameMayBeOpen: true };

@@ -207,7 +207,7 @@ describe('the recipe for logs', () => {
     const log = pino({ name: 'app' }, { write: (line: string) => collector.data.next(line) });
     log.info('started');
 
-    // The collector starts later than the log.
+    // The server that collects the log starts only after the first line was logged.
     const received = new Promise<string>((resolve, reject) => {
       listen('unix:/tmp/log.sock', { codec: lines() }).subscribe({
         next: ({ data }) => data.subscribe(resolve),

@@ -20,7 +20,7 @@ const runs = { numRuns: 20 };
 const bytes = fc.uint8Array({ minLength: 1, maxLength: 3_000 }).map((array) => Buffer.from(array));
 const values = fc.array(fc.oneof(fc.string(), fc.integer()), { maxLength: 50 });
 
-/** The interface of both the model and a Channel. */
+/** What a Channel and its models below (`channelOver`) have in common. */
 interface Receives<T> {
   subscribe(observer: Observer<T>): unknown;
 }
