@@ -88,6 +88,21 @@ function againstOthers(rows: readonly Found[]): string[] {
   return body.length === 0 ? [] : [table(['work', 'against', 'target', 'reached', 'rxjs-sockets'], body)];
 }
 
+/** Makes the table at the top of the page: our ratio to `plain` in each row. */
+function inShort(rows: readonly Found[]): string {
+  const body = [...new Set(rows.map(({ id }) => id))].map((id) => {
+    const found = rows.filter((row) => row.id === id);
+    const cells = transports.map((transport) => {
+      const ratio = found.find((row) => row.transport === transport);
+      const ours = ratio && targetsOf(ratio)[0]?.ratio;
+      return ours === undefined ? '' : digits(ours.median);
+    });
+    const { title, better } = rowOf(found[0]!);
+    return [title, ...cells, better === 'more' ? 'more is better' : 'less is better'];
+  });
+  return table(['work', ...transports.map((transport) => titles[transport]), ''], body);
+}
+
 function measuredOn({ date, machine }: Occasion): string {
   return `Measured on ${date.slice(0, 10)}: ${machine.cores} cores of ${machine.processor}, ${machine.system}, Node ${machine.node}`;
 }
@@ -136,6 +151,9 @@ function fill(text: string, name: string, content: string): string {
 const report = JSON.parse(await readFile(file, 'utf8')) as Report;
 await mkdir(join(folder, 'performance'), { recursive: true });
 let text = await readFile(page, 'utf8');
-if (report.run !== undefined) text = fill(text, 'figures', await everything(report.run));
+if (report.run !== undefined) {
+  text = fill(text, 'summary', inShort(report.run.rows));
+  text = fill(text, 'figures', await everything(report.run));
+}
 if (report.growth !== undefined) text = fill(text, 'growth', await growth(report.growth));
 await writeFile(page, await format(text, { ...(await resolveConfig(join(root, 'docs/x.md'))), filepath: page }));

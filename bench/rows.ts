@@ -80,7 +80,7 @@ export const rows: readonly Row[] = [
   {
     ...lines,
     id: 'lines-changed',
-    title: 'The same, each line changed',
+    title: 'Echo of 64-byte lines, each changed',
     kind: 'changed',
     load: ['echo', 'size=64', 'window=1000', 'upper=1'],
     servers: ['rxjs-sockets', 'plain', 'tuned', 'from-event', 'effect', 'effect-batched'],
@@ -153,7 +153,7 @@ export const rows: readonly Row[] = [
   },
   {
     id: 'serve',
-    title: 'The same; this library uses `serve`',
+    title: 'Connect, echo one line, close, with `serve`',
     kind: 'serve',
     load: ['churn', 'size=64', 'connections=8'],
     figure: 'connectionsPerSecond',
@@ -178,7 +178,7 @@ export const rows: readonly Row[] = [
   },
   {
     id: 'fan-out-channels',
-    title: 'The same through one channel each',
+    title: 'Each line to 200 clients, one `next` each',
     kind: 'channels',
     load: ['fanout', 'size=100', 'window=100', 'connections=200'],
     figure: 'deliveriesPerSecond',
