@@ -76,7 +76,7 @@ class Run<T, R> implements Unsubscribable {
   private readonly flow: PacedFlow<T, R>;
   private readonly subscriber: Subscriber<R>;
   private readonly inners = new Set<Inner>();
-  /** Values that the origin emitted while it was held, because an operator turned one value into several. */
+  /** If an operator turns one value into several, a held origin still emits the rest of them. They wait here. */
   private readonly waiting: T[] = [];
   private readonly end = new Subject<void>();
   private busyHold: ReacquirableHold | undefined;
@@ -184,7 +184,8 @@ class Run<T, R> implements Unsubscribable {
         this.subscriber.next(result);
       },
       error: (error: unknown) => {
-        // The served connection's own error is reported in `incidents`, and ends only this inner source (S4).
+        // If `value` is a connection of a server, `incidents` reports the connection's own error. The error then ends only
+        // this inner source (S4).
         if (isReportedBy(error, value)) completed = true;
         else this.subscriber.error(error);
       },

@@ -229,7 +229,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('shutdown
     }
   });
 
-  it('S7: when a shutdown resolves, the resources of earlier listeners are gone', async () => {
+  it('S7: when a shutdown resolves, the resources of the listeners of earlier subscriptions are gone', async () => {
     const before = resources();
     const server = listen(await place.address(), place.options);
     for (let runs = 0; runs < 2; runs++) {

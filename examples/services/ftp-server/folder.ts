@@ -155,7 +155,7 @@ export class Folder {
     return this.begin(path, rename);
   }
 
-  /** Begins an upload to a path that must not exist yet when the upload is complete. */
+  /** Begins an upload of a new file. When the upload is complete, no file may exist at `path`. */
   async add(path: string): Promise<Upload> {
     return this.begin(path, async (from, to) => {
       await link(from, to);

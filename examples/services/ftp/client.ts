@@ -76,7 +76,7 @@ export class FtpClient {
   }
   // #endregion
 
-  /** A server that does not know FEAT supports only RFC 959. */
+  /** If a server does not know the command FEAT, the server supports only RFC 959. */
   private async learn(): Promise<void> {
     const { code, lines } = await this.calls.ask('FEAT');
     if (code !== 211) return;

@@ -421,8 +421,8 @@ export class NetSocketStream extends Duplex implements SocketStream {
   }
 
   /**
-   * Call before the stream is destroyed. If the connection is then closed gracefully, this method sends everything
-   * written.
+   * Call before the stream is destroyed. If the connection will be closed gracefully, this method first sends the values
+   * written to the stream that are not sent yet.
    */
   #sendRest(error: Error | undefined): void {
     const state = this.#state;

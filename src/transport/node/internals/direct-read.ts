@@ -59,8 +59,8 @@ let latest: SocketInside | undefined;
 export const onreadSymbols: DirectRead = {
   start(socket, memory, onRead) {
     const inside = socket as SocketInside;
-    // Node would emit bytes that it has already buffered as 'data', out of order. So leave a socket with buffered bytes
-    // unchanged.
+    // If Node has already buffered bytes, it would emit them in a 'data' event, after later bytes. So leave such a
+    // socket unchanged.
     if (typeof inside._handle?.useUserBuffer !== 'function' || socket.readableLength > 0) return false;
     const found = keys ?? findKeys(inside);
     if (found === undefined) return false;
