@@ -244,7 +244,7 @@ describe('the examples of requests', () => {
         peer.data.next(id === undefined ? { text: 'event' } : { id, text: `answer ${id}` });
       }
       const outcome = { answers: await Promise.all(promises), events: await events.count(2) };
-      // The connection ends cleanly, because the model handles no errors.
+      // The model handles no errors, so the test ends the connection cleanly.
       peer.data.complete();
       await connection.close();
       return outcome;

@@ -7,8 +7,8 @@
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26), except on Windows.
  *
- * **Check**: each read shows whether the descriptor can be read. Only connection errors count as a reset. Any other
- * error means that the descriptor cannot be read.
+ * **Check**: none before use. Only connection errors count as a reset. If the descriptor cannot be read, the read fails
+ * with a different error, which is ignored.
  *
  * **Without it**: a reset right after the last bytes counts as the end of the stream, as in plain Node.
  */

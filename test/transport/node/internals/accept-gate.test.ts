@@ -171,7 +171,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))('the acce
   });
 });
 
-it('S3: if the folder is missing, the accept gate lets Node report the error', async () => {
+it('S3: if the folder of the socket path is missing, the accept gate lets Node report the error', async () => {
   const server = net.createServer();
   new AcceptGate(server);
   const failed = new Promise((resolve) => server.once('error', resolve));
