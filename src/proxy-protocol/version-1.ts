@@ -73,7 +73,7 @@ function word(...choices: readonly string[]): Field {
   };
 }
 
-/** Makes a field. Each beginning of a valid text must become a valid text when one of `endings` is appended. */
+/** Makes a field. For each beginning of a valid text, `endings` needs an ending that makes the text valid. */
 function field(requirement: string, holds: (text: string) => boolean, endings: readonly string[]): Field {
   return { requirement, holds, begins: (text) => endings.some((ending) => holds(text + ending)) };
 }

@@ -112,7 +112,7 @@ const forms: readonly (readonly [name: string, handler: Handler, complains: bool
   ['concatMapPaced', ({ data }) => data.pipe(concatMapPaced(later)), false],
   ['mergeMapPaced, one at a time', ({ data }) => data.pipe(mergeMapPaced(later, 1)), false],
   [
-    'a Flow that is subscribed to a channel',
+    'a Flow sent by `flow.subscribe(channel)`',
     ({ data }) => void data.pipe(concatMapPaced(later)).subscribe(data),
     false,
   ],

@@ -203,7 +203,7 @@ describe.each(named(realPlaces))('a client of a plain server on %s', (_name, pla
     second.unsubscribe();
   });
 
-  it('F1: a subscriber of the held `data` gets the values of the old connection after the release, even if a new subscription has dialled before', async () => {
+  it('F1: when the hold on `data` is released, its subscriber gets the values of the old connection, even if a new subscription has already dialled', async () => {
     const { address, accepted } = await rawAccepting(place);
     const client = connect(address, { codec: lines() });
     const hold = client.data.hold();

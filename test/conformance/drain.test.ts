@@ -76,7 +76,7 @@ const forms: readonly Form[] = [
     1,
   ],
   [
-    'a Flow that is subscribed to a channel',
+    'a Flow sent by `flow.subscribe(channel)`',
     ({ answer }) =>
       ({ data }) => {
         data.pipe(concatMapPaced(answer)).subscribe(data);

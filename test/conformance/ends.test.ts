@@ -38,7 +38,7 @@ const failing = <T>(value: T) =>
 describe.each(allPlaces.map((place) => [place.name, place] as const))('failing sources on %s', (_name, place) => {
   it.each<[string, (one: Lines, other: Lines) => void]>([
     [
-      'a Flow that is subscribed to a channel',
+      'a Flow sent by `flow.subscribe(channel)`',
       ({ data }) =>
         data
           .pipe(
