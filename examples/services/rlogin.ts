@@ -112,8 +112,8 @@ async function session(connection: Connection, urgent: Observable<number> | unde
 
 /**
  * If the first chunk begins with the byte that asks for the window size, drops this byte. Some servers send this byte
- * twice as urgent data. The kernel keeps only one urgent byte, so the first of these two bytes becomes an ordinary
- * byte. No text begins with this byte.
+ * two times, each time as urgent data. The kernel keeps only one urgent byte, so the first of these two bytes becomes
+ * an ordinary byte. No text begins with this byte.
  */
 function withoutWish(chunk: Buffer, index: number): Buffer {
   return index === 0 && chunk[0] === sizeWanted ? chunk.subarray(1) : chunk;

@@ -246,7 +246,7 @@ describe.each(realPlaces.map((place) => [place.name, place] as const))(
       raw.write('nonsense\n');
       await endingOf(raw);
       expect(await others.count(1)).toMatchObject([{ reason: 'failed', error: { code: 'ERR_FRAME_INVALID' } }]);
-      // A handler that stops reading before the bad frame is not interrupted.
+      // If a handler stops reading before it reaches the bad frame, the handler is not interrupted.
       const lucky = await rawClient(address);
       lucky.end('{"id":1}\nnonsense\n');
       await settled();

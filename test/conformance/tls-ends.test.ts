@@ -160,7 +160,8 @@ describe.each(securePlaces)('the end of a stream, over $name', (place) => {
         const { address } = await serverAt(place, way, { tls: { ...place.options.tls, maxVersion: version } });
         const { below, secured } = await cutter(await tapAt(place, address, wire));
         await new Promise((resolve) => secured.once('end', resolve));
-        // The close_notify is an alert of two bytes. TLS 1.3 sends this alert as a data record, with type and tag.
+        // The close_notify is an alert of two bytes. TLS 1.3 sends it as a data record, with one byte for the type and an
+        // authentication tag of 16 bytes.
         expect(lastRecord(Buffer.concat(wire.splice(0)))).toBe(version === 'TLSv1.2' ? '150303' : '1703030013');
         below.destroy();
       }

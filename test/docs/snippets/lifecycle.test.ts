@@ -174,7 +174,7 @@ describe('the examples of serve', () => {
     expect(console.written).toEqual(['finished', 6]);
   });
 
-  it('S6: include a model that behaves like serve', async () => {
+  it('S6: the examples contain a model that behaves like serve', async () => {
     function served<In, Out>(handler: (connection: Connection<In, Out>) => ObservableInput<Out>) {
       return mergeMap((connection: Connection<In, Out>) => {
         connection.data.sendFrom(handler(connection)).subscribe({ complete: () => connection.close() });

@@ -7,8 +7,8 @@
  *
  * **Versions**: all versions of the CI matrix (Node 20.19 to 26), except on Windows.
  *
- * **Check**: none before use. Only connection errors count as a reset. If the descriptor cannot be read, the read fails
- * with a different error, which is ignored.
+ * **Check**: there is no test before the first use. Only connection errors count as a reset. If the descriptor cannot be
+ * read, the read fails with a different error, which is ignored.
  *
  * **Without it**: a reset right after the last bytes counts as the end of the stream, as in plain Node.
  */
