@@ -110,7 +110,7 @@ export const rows: readonly Row[] = [
     kind: 'requests',
     load: ['answer', 'size=64'],
     servers: ['rxjs-sockets', 'plain'],
-    target: { tcp: 2, unix: 2 },
+    target: { tcp: 1, unix: 1 },
   },
   {
     id: 'trickle',
@@ -123,6 +123,7 @@ export const rows: readonly Row[] = [
     better: 'less',
     servers: messages.filter((name) => name !== 'ws'),
     target: { tcp: 1, unix: 1 },
+    awake: true,
   },
   {
     id: 'ping-pong',

@@ -191,12 +191,13 @@ export class NetSocketStream extends Duplex implements SocketStream {
     return this;
   }
 
-  setNoDelay(on = true): this {
-    return this.#applySetting((controls) => controls.setNoDelay(on));
+  // As in Node, any truthy value switches an option on.
+  setNoDelay(on: unknown = true): this {
+    return this.#applySetting((controls) => controls.setNoDelay(Boolean(on)));
   }
 
-  setKeepAlive(on = false, delay = 0): this {
-    return this.#applySetting((controls) => controls.setKeepAlive(on, delay));
+  setKeepAlive(on: unknown = false, delay = 0): this {
+    return this.#applySetting((controls) => controls.setKeepAlive(Boolean(on), delay));
   }
 
   ref(): this {

@@ -214,6 +214,7 @@ export class HandleReader implements SocketReader {
   release(): void {
     this.state = 'stopped';
     this.memory?.stop();
+    this.block = readBlock;
     forgetMemory(this.handle);
   }
 

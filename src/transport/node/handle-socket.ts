@@ -323,7 +323,8 @@ export class HandleSocket implements TransportSocket, HandleReaderOwner, SocketC
 
   setKeepAlive(on: boolean, delay: number): void {
     if (this.life !== 'open') return;
-    const keepAlive = on ? delay : 0;
+    // With a delay of 0, the kernel keeps its own delay, but keep-alive is on. In the options, 0 would mean off.
+    const keepAlive = on ? Math.max(1, delay) : 0;
     if (keepAlive !== this.options.keepAlive) this.options = { ...this.options, keepAlive };
     this.handle.setKeepAlive?.(on, Math.trunc(delay / 1_000));
   }

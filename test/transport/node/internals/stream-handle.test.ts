@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { promisify } from 'node:util';
-import { nodeTransport, parseAddress } from 'rxjs-sockets';
+import { firstValueFrom } from 'rxjs';
+import { listen, nodeTransport, parseAddress } from 'rxjs-sockets';
+import { toNodeStream } from 'rxjs-sockets/interop';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { HandleSocket } from '../../../../src/transport/node/handle-socket.js';
 import { passesSelfTest, streamHandles } from '../../../../src/transport/node/internals/handle-self-test.js';
@@ -244,6 +246,7 @@ describe('an accepted handle', () => {
       onDrain: () => undefined,
       onClose: () => undefined,
     });
+    socket.controls?.setKeepAlive(true, 0);
     const start = socket.startTls?.(identity);
     start?.(() => undefined);
     calls.length = 0;
@@ -255,6 +258,19 @@ describe('an accepted handle', () => {
       ['setKeepAlive', false],
     ]);
     socket.reset();
+  });
+
+  it('I2: switches an option on for each truthy value of a stream, as `net.Socket` does', async () => {
+    const calls = [vi.spyOn(HandleSocket.prototype, 'setNoDelay'), vi.spyOn(HandleSocket.prototype, 'setKeepAlive')];
+    onTestFinished(() => calls.forEach((call) => void call.mockRestore()));
+    const server = listen('tcp://127.0.0.1:0');
+    const connection = firstValueFrom(server);
+    const client = rawSocket(await firstValueFrom(server.listening), true);
+    onTestFinished(() => void client.destroy());
+    const stream = toNodeStream((await connection).data);
+    stream.setNoDelay(1 as never).setKeepAlive('yes' as never);
+    expect(calls.map((call) => call.mock.lastCall?.[0])).toEqual([true, true]);
+    stream.destroy();
   });
 
   it('writes on another socket within an async hook of a queued write', async () => {
