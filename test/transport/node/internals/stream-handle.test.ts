@@ -262,7 +262,9 @@ describe('an accepted handle', () => {
 
   it('I2: switches an option on for each truthy value of a stream, as `net.Socket` does', async () => {
     const calls = [vi.spyOn(HandleSocket.prototype, 'setNoDelay'), vi.spyOn(HandleSocket.prototype, 'setKeepAlive')];
-    onTestFinished(() => calls.forEach((call) => void call.mockRestore()));
+    onTestFinished(() => {
+      for (const call of calls) call.mockRestore();
+    });
     const server = listen('tcp://127.0.0.1:0');
     const connection = firstValueFrom(server);
     const client = rawSocket(await firstValueFrom(server.listening), true);
