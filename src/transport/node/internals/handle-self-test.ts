@@ -171,17 +171,17 @@ class SelfTest {
   }
 
   private async pair(): Promise<[net.Socket, StreamHandle]> {
-    const accepted = this.event<StreamHandle>((done) => {
-      const isTaken = acceptHandles(
-        this.server,
-        (handle) => {
-          this.accepted.push(handle);
-          done(handle);
-        },
-        this.reject,
-      );
-      expectEqual(isTaken, true);
-    });
+    let done: (handle: StreamHandle) => void = () => undefined;
+    const accepted = this.event<StreamHandle>((resolve) => (done = resolve));
+    const isTaken = acceptHandles(
+      this.server,
+      (handle) => {
+        this.accepted.push(handle);
+        done(handle);
+      },
+      this.reject,
+    );
+    expectEqual(isTaken, true);
     const socket = net.connect({ path: this.path }).on('error', this.reject);
     this.plain.push(socket);
     await this.event((done) => socket.once('connect', done));
