@@ -43,6 +43,15 @@ const lines = {
   work: 'message',
 } as const;
 
+const churn = {
+  load: ['churn', 'size=64', 'connections=8'],
+  figure: 'connectionsPerSecond',
+  unit: 'connections/s',
+  scale: 1,
+  better: 'more',
+  work: 'connection',
+} as const;
+
 export const rows: readonly Row[] = [
   {
     id: 'one-way',
@@ -140,30 +149,20 @@ export const rows: readonly Row[] = [
     work: 'message',
   },
   {
+    ...churn,
     id: 'churn',
     title: 'Connect, echo one line, close',
     kind: 'lines',
-    load: ['churn', 'size=64', 'connections=8'],
-    figure: 'connectionsPerSecond',
-    unit: 'connections/s',
-    scale: 1,
-    better: 'more',
     servers: streams,
     target: { tcp: 1.3, unix: 1.3 },
-    work: 'connection',
   },
   {
+    ...churn,
     id: 'serve',
     title: 'Connect, echo one line, close, with `serve`',
     kind: 'serve',
-    load: ['churn', 'size=64', 'connections=8'],
-    figure: 'connectionsPerSecond',
-    unit: 'connections/s',
-    scale: 1,
-    better: 'more',
     servers: ['rxjs-sockets', 'plain', 'tuned'],
     target: { tcp: 1, unix: 1 },
-    work: 'connection',
   },
   {
     id: 'fan-out',

@@ -22,8 +22,7 @@
  *           members like steady, but one member publishes, `window` lines at a time. Every line has to reach all
  *                   members, the publisher included.
  *
- *           trickle like steady, but each connection has one message a second in flight: for the number N, N messages
- *                   on each connection within N seconds
+ *           trickle like steady, but for the number N, each connection sends one message a second, for N seconds
  *           answer  sends everything back that it receives, for `seconds`, on `connections` connections. A message is
  *                   `size` bytes.
  *
@@ -454,22 +453,6 @@ static void burst(size_t connections, size_t messages, size_t window, size_t rep
   printf("{\"seconds\":%.6f}\n", now() - start);
 }
 
-/* Answers each number in its input when that many messages have been exchanged. */
-static void steady(size_t connections, size_t window) {
-  struct peer *peers = calloc(connections, sizeof *peers);
-  open_all(peers, connections);
-  printf("{\"open\":%zu}\n", connections);
-  fflush(stdout);
-  size_t messages;
-  while (scanf("%zu", &messages) == 1) {
-    double start = now();
-    exchange(peers, connections, messages, window);
-    printf("{\"seconds\":%.6f}\n", now() - start);
-    fflush(stdout);
-  }
-  end_all(peers, connections);
-}
-
 /* Sends `seconds` messages on each connection, evenly spread over that many seconds, and waits for all answers. */
 static void spread_out(struct peer *peers, size_t count, size_t seconds) {
   uint64_t total = (uint64_t)count * seconds, sent = 0, received = 0;
@@ -493,15 +476,17 @@ static void spread_out(struct peer *peers, size_t count, size_t seconds) {
   }
 }
 
-static void trickle(size_t connections) {
+/* Answers each number in its input when that many messages have been exchanged, in that many seconds if `is_slow`. */
+static void steady(size_t connections, size_t window, int is_slow) {
   struct peer *peers = calloc(connections, sizeof *peers);
   open_all(peers, connections);
   printf("{\"open\":%zu}\n", connections);
   fflush(stdout);
-  size_t seconds;
-  while (scanf("%zu", &seconds) == 1) {
+  size_t messages;
+  while (scanf("%zu", &messages) == 1) {
     double start = now();
-    spread_out(peers, connections, seconds);
+    if (is_slow) spread_out(peers, connections, messages);
+    else exchange(peers, connections, messages, window);
     printf("{\"seconds\":%.6f}\n", now() - start);
     fflush(stdout);
   }
@@ -597,8 +582,8 @@ int main(int count, char **list) {
   else if (strcmp(mode, "fanout") == 0) fanout(connections, messages, seconds);
   else if (strcmp(mode, "idle") == 0) idle(connections);
   else if (strcmp(mode, "burst") == 0) burst(connections, each, messages, repeat);
-  else if (strcmp(mode, "steady") == 0) steady(connections, messages);
-  else if (strcmp(mode, "trickle") == 0) trickle(connections);
+  else if (strcmp(mode, "steady") == 0) steady(connections, messages, 0);
+  else if (strcmp(mode, "trickle") == 0) steady(connections, 1, 1);
   else if (strcmp(mode, "answer") == 0) answer(connections, size, seconds);
   else if (strcmp(mode, "members") == 0) publish(connections, messages);
   else fail("there is no such mode");
