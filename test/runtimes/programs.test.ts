@@ -3,7 +3,7 @@ import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { beforeAll, describe, expect, inject, it } from 'vitest';
+import { beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { freshFolder } from '../support/transport/places.js';
 
 const project = inject('installed');
@@ -15,7 +15,9 @@ beforeAll(() => cp(fileURLToPath(new URL('programs', import.meta.url)), project,
 /** Runs one of the programs in the project that has installed the package, and returns its output. */
 async function output(name: string, args: readonly string[], flags: readonly string[] = []): Promise<string> {
   const command = [...flags, join(project, name), ...args];
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { cwd: project });
+  const running = promisify(execFile)(process.execPath, command, { cwd: project });
+  onTestFinished(() => void running.child.kill('SIGKILL'));
+  const { stdout, stderr } = await running;
   // The program must not print warnings either.
   expect(stderr).toBe('');
   return stdout;
