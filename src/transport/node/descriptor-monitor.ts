@@ -59,6 +59,7 @@ export class DescriptorMonitor {
 
   /** @param fd - the descriptor of the accepted socket; undefined if Node does not show it */
   accepted(fd: number | undefined): void {
+    // Nearly all sockets have a low number. Without a recent shortage, a low number needs no check.
     if (this.isShort || (fd !== undefined && fd < this.limit - margin && !this.wasShort)) return;
     const wasNear = this.isNear;
     if (fd !== undefined) this.note(fd);

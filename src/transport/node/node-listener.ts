@@ -38,7 +38,7 @@ export class NodeListener implements Listener {
   private local: Address | undefined;
   private isHeld = false;
   /** Whether accepted sockets have the TCP options from the beginning. */
-  private areOptionsSet = false;
+  private areOptionsSet: boolean;
   private takingHandles: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
@@ -51,8 +51,10 @@ export class NodeListener implements Listener {
     this.options = options;
     this.isSecure = tls !== undefined;
     this.server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, ...tcpOptions(options) });
+    // Unix sockets have no such options. An inherited listening socket (`fd:`) is shared with other processes.
+    this.areOptionsSet = address.transport === 'unix';
     this.acceptGate = internals.acceptGate(this.server, (handle) => {
-      this.areOptionsSet = address.transport === 'tcp' && setTcpOptions(handle, options);
+      if (address.transport === 'tcp') this.areOptionsSet = setTcpOptions(handle, options);
     });
     this.descriptors = new DescriptorMonitor({
       onChange: () => {

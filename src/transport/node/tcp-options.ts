@@ -3,6 +3,7 @@ import type { Address } from '../../address/address.js';
 import { formatAddress } from '../../address/format-address.js';
 import { SocketError } from '../../errors/socket-error.js';
 import { nodeDns } from '../lazy-builtins.js';
+import type { StreamHandle } from './internals/stream-handle.js';
 import { type DialOptions, type SocketOptions, tcpOnlyOption } from '../transport.js';
 
 /** The options of a TCP socket, as Node names them. The delay is in ms. */
@@ -24,15 +25,13 @@ export function tcpOptions({ noDelay, keepAlive }: SocketOptions): TcpOptions {
  *
  * @returns false if they could not be set
  */
-export function setTcpOptions(handle: TcpHandle, options: SocketOptions): boolean {
+export function setTcpOptions(
+  handle: Pick<StreamHandle, 'setNoDelay' | 'setKeepAlive'>,
+  options: SocketOptions,
+): boolean {
   const { noDelay, keepAlive, keepAliveInitialDelay } = tcpOptions(options);
   const seconds = Math.trunc(keepAliveInitialDelay / 1_000);
   return handle.setNoDelay?.(noDelay) === 0 && handle.setKeepAlive?.(keepAlive, seconds) === 0;
-}
-
-interface TcpHandle {
-  setNoDelay?(on: boolean): number;
-  setKeepAlive?(on: boolean, seconds: number): number;
 }
 
 /**

@@ -14,6 +14,7 @@
  * **Without it**: a held server still accepts up to `acceptQueue` clients, which wait in the process.
  */
 import net from 'node:net';
+import type { StreamHandle } from './stream-handle.js';
 
 export interface Gate {
   /** Whether the gate can pause accepting. False before the server listens. */
@@ -28,14 +29,11 @@ export interface Gate {
 export const openGate: Gate = { isEffective: false, opened: nothing, hold: nothing, release: nothing };
 
 /** A handle of Node that is bound. */
-export interface ListeningHandle {
+export interface ListeningHandle extends Pick<StreamHandle, 'setNoDelay' | 'setKeepAlive'> {
   readonly fd?: number;
   open?(fd: number): number;
   readStop?(): number;
   readStart?(): number;
-  /** The options of a TCP socket. They return 0, or a negative errno. */
-  setNoDelay?(on: boolean): number;
-  setKeepAlive?(on: boolean, seconds: number): number;
 }
 
 interface ServerInside {
