@@ -107,13 +107,12 @@ const throughput: Measure = async (row, name, start, running, { seconds }, nativ
   const answer = await load(native, server.address, args, seconds);
   const figure = answer[row.figure];
   if (figure === undefined || !(figure > 0)) throw new Error('nothing was measured');
-  return { figure, cpu: ((await server.cpu()) - before) / work(row, answer) };
+  return { figure, cpu: ((await server.cpu()) - before) / work(answer) };
 };
 
-/** Returns the amount of work, in a unit that is the same for all servers of the row. */
-function work(row: Row, answer: Answer): number {
-  const rate = row.better === 'more' ? row.figure : 'messagesPerSecond';
-  return answer[rate]! * answer['seconds']!;
+/** Returns the amount of work, in a unit that is the same for all servers of the row. The warm-up counts, too. */
+function work(answer: Answer): number {
+  return answer['messages'] ?? answer['connections'] ?? answer['deliveries'] ?? answer['bytes']!;
 }
 
 /** Each connection has one message a second, so the processor time matters, and not the rate. */

@@ -77,15 +77,23 @@ describe('npm run bench', () => {
   );
 
   it.skipIf(!canMeasure)(
-    'does the work of the other rows without an error (skipped without Linux and a C compiler)',
+    'does the work of the other rows without an error, and makes their tables (skipped without Linux and a C compiler)',
     async () => {
-      const out = join(await freshFolder(), 'results.json');
+      const folder = await freshFolder();
+      const out = join(folder, 'results.json');
       const rows = 'rows=json,requests,serve,trickle';
       await bench(rows, 'servers=rxjs-sockets,plain,tuned', 'transports=tcp', 'rounds=1', 'seconds=0.02', `out=${out}`);
       const { run: found } = JSON.parse(await readFile(out, 'utf8')) as { run: { rows: { servers: object }[] } };
       const servers = found.rows.flatMap((row): unknown[] => Object.values(row.servers));
       expect(servers).toHaveLength(11);
       for (const server of servers) expect(server).toHaveProperty('figure', spread);
+
+      await copyFile(join(root, 'docs/performance.md'), join(folder, 'performance.md'));
+      await program('report.ts', [out, folder]);
+      const page = await readFile(join(folder, 'performance.md'), 'utf8');
+      const [, summary = ''] = /<!-- summary: [^]*?-->([^]*?)<!-- end of the summary -->/.exec(page) ?? [];
+      expect(summary).toMatch(/\| 1,000 clients with a line each second +\| [\d.]+ +\| +\| less is better \|/);
+      expect(page).toMatch(/\| Connect, echo one line, close, with `serve` +\| connection +\| [\d.]+ +\| [\d.]+ +\|/);
     },
     60_000,
   );
